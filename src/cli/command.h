@@ -1,0 +1,37 @@
+/* A subcommand: one file cli/NAME.c defines one Command, main.c lists it. Only cli/ prints and exits. */
+#ifndef LMU_CLI_COMMAND_H
+#define LMU_CLI_COMMAND_H
+
+#include <signal.h>
+
+#include "base/field.h"
+#include "base/progress.h"
+
+#define COMMAND_GROUPS 6
+
+typedef struct Command {
+    const char *name;    /* "train"; "tokenizer train" for one in a family */
+    const char *summary; /* one line in `lmu --help` */
+    const char *usage;   /* "RUN --data FILE [options]" */
+    const char *details; /* paragraphs for --help and docs/cli.md: what it does, examples; may be NULL */
+    const FieldTable *tables[COMMAND_GROUPS]; /* NULL ends */
+    /* Parses argv (argv[0] is the command) and works. On failure the error slot has the message. */
+    lmu_status (*run)(int argc, char *const *argv);
+} Command;
+
+extern const Command *const commands[]; /* NULL ends; in the order of --help */
+
+/* fields_init, fields_parse into `values` (one struct a table, in the table's order). On --help prints it and sets *help:
+ * the command then returns LMU_OK at once. */
+lmu_status command_parse(const Command *command, int argc, char *const *argv, void *const *values, bool *help);
+void command_free(const Command *command, void *const *values);
+
+/* Set by SIGINT and SIGTERM; a second signal ends the process at once. */
+extern volatile sig_atomic_t command_interrupt;
+
+/* A progress line on standard error: redrawn in place on a terminal, one line every few seconds otherwise. progress_end
+ * finishes the line that stands. */
+Progress *command_progress(void);
+void command_progress_end(void);
+
+#endif
