@@ -1,0 +1,134 @@
+#include "kernel/backend.h"
+
+#include <omp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/memory.h"
+#include "kernel/kernels.h"
+
+struct BackendBlock {
+    void *memory;
+    size_t size; /* whole pages */
+    BackendBlock *next;
+};
+
+static Kernels kernels_cpu; /* the float table for this machine: filled once, when the first backend opens */
+
+static const Kernels *cpu_kernels(MachineIsa isa)
+{
+    static MachineIsa filled = ISA_COUNT;
+#pragma omp critical(lmu_kernels_cpu)
+    if (filled != isa) {
+        kernels_cpu = kernels_reference_f32;
+        kernels_onednn_override(&kernels_cpu);
+        if (isa > ISA_REFERENCE)
+            kernels_simd_override(&kernels_cpu, isa);
+        filled = isa;
+    }
+    return &kernels_cpu;
+}
+
+lmu_status backend_open(BackendKind kind, int threads, bool guarded, Backend **out)
+{
+    Backend *backend;
+    TRY(memory_new(&backend, 1, sizeof *backend, "a backend"));
+    backend->threads = threads > 0 ? threads : machine_threads(NULL, 0);
+    backend->guarded = guarded;
+    backend->real_size = sizeof(float);
+    switch (kind) {
+    case BACKEND_CPU:
+        backend->name = "cpu";
+        backend->isa = machine_isa();
+        backend->kernels = cpu_kernels(backend->isa);
+        break;
+    case BACKEND_REFERENCE:
+        backend->name = "reference";
+        backend->kernels = &kernels_reference_f32;
+        break;
+    case BACKEND_DOUBLE:
+        backend->name = "double";
+        backend->kernels = &kernels_reference_f64;
+        backend->real_size = sizeof(double);
+        break;
+    }
+    omp_set_num_threads(backend->threads); /* oneDNN follows it */
+    *out = backend;
+    return LMU_OK;
+}
+
+void backend_close(Backend *backend)
+{
+    if (!backend)
+        return;
+    while (backend->blocks)
+        backend_free(backend, backend->blocks->memory);
+    free(backend);
+}
+
+lmu_status backend_alloc(Backend *backend, size_t bytes, void *out)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), size = (bytes / page + 1) * page;
+    BackendBlock *block;
+    TRY(memory_new(&block, 1, sizeof *block, "a memory block"));
+    block->memory = bytes > SIZE_MAX - page ? MAP_FAILED
+                                            : mmap(NULL, size, backend->guarded ? PROT_NONE : PROT_READ | PROT_WRITE,
+                                                   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (block->memory == MAP_FAILED) {
+        free(block);
+        return error_set(LMU_MEMORY, "no memory for %zu bytes of tensors", bytes);
+    }
+    if (size >= (size_t)4 << 20)
+        madvise(block->memory, size, MADV_HUGEPAGE);
+    block->size = size;
+    block->next = backend->blocks;
+    backend->blocks = block;
+    backend->allocated += size;
+    memcpy(out, &block->memory, sizeof(void *));
+    return LMU_OK;
+}
+
+void backend_free(Backend *backend, void *memory)
+{
+    for (BackendBlock **link = &backend->blocks; memory && *link; link = &(*link)->next)
+        if ((*link)->memory == memory) {
+            BackendBlock *block = *link;
+            *link = block->next;
+            munmap(block->memory, block->size);
+            backend->allocated -= block->size;
+            free(block);
+            return;
+        }
+}
+
+lmu_status backend_reserve(Backend *backend, size_t bytes)
+{
+    if (bytes <= backend->workspace_size)
+        return LMU_OK;
+    void *larger;
+    TRY(backend_alloc(backend, bytes, &larger));
+    backend_free(backend, backend->workspace);
+    backend->workspace = larger;
+    backend->workspace_size = bytes;
+    return LMU_OK;
+}
+
+static void backend_protect(Backend *backend, int protection)
+{
+    for (BackendBlock *block = backend->blocks; block; block = block->next)
+        mprotect(block->memory, block->size, protection);
+}
+
+void backend_enter(Backend *backend)
+{
+    if (backend->guarded && backend->depth++ == 0)
+        backend_protect(backend, PROT_READ | PROT_WRITE);
+}
+
+void backend_leave(Backend *backend)
+{
+    if (backend->guarded && --backend->depth == 0)
+        backend_protect(backend, PROT_NONE);
+}

@@ -1,0 +1,68 @@
+/* Backend: where tensors live and which kernels work on them.
+ *
+ * Tensor data is of the opaque type Real: only kernels, which know whether it is float or double, can look inside. Every
+ * kernel is called through KERNEL(backend, name, arguments...), which lets a backend act around each call: the guarded
+ * backends keep all tensor pages unreadable between calls, so that code that peeks dies at once.
+ *
+ * Three CPU backends stand here: `cpu` (float; oneDNN products and vector kernels chosen by the CPU's instruction set),
+ * `reference` (float; plain C) and `double` (the same plain C compiled for double). */
+#ifndef LMU_KERNEL_BACKEND_H
+#define LMU_KERNEL_BACKEND_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/machine.h"
+
+typedef struct Real Real;
+typedef struct Backend Backend;
+typedef struct Kernels Kernels;
+
+typedef enum BackendKind { BACKEND_CPU, BACKEND_REFERENCE, BACKEND_DOUBLE } BackendKind;
+
+typedef struct BackendBlock BackendBlock;
+
+struct Backend {
+    const char *name;
+    const Kernels *kernels;
+    int threads;
+    MachineIsa isa;
+    size_t real_size;   /* bytes of a Real: 4 or 8 */
+    bool guarded;       /* pages are unreadable outside kernel calls */
+    int depth;          /* of KERNEL calls, for the guard */
+    void *workspace;    /* scratch for one kernel call at a time */
+    size_t workspace_size;
+    BackendBlock *blocks; /* all memory given out */
+    size_t allocated;     /* bytes, workspace included */
+};
+
+/* `threads` 0 means machine_threads(). LMU_MEMORY if there is none. */
+lmu_status backend_open(BackendKind kind, int threads, bool guarded, Backend **out);
+void backend_close(Backend *backend); /* accepts NULL; frees whatever is still allocated */
+
+/* Zeroed memory aligned to a page. */
+lmu_status backend_alloc(Backend *backend, size_t bytes, void *out);
+void backend_free(Backend *backend, void *memory); /* accepts NULL */
+
+/* Makes the scratch memory at least this large. Called while planning, never while running. */
+lmu_status backend_reserve(Backend *backend, size_t bytes);
+
+void backend_enter(Backend *backend);
+void backend_leave(Backend *backend);
+
+#define KERNEL(backend, name, ...)                                                                                     \
+    do {                                                                                                               \
+        backend_enter(backend);                                                                                        \
+        (backend)->kernels->name((backend), __VA_ARGS__);                                                              \
+        backend_leave(backend);                                                                                        \
+    } while (0)
+
+/* The address of element `index` of an array of Real. */
+static inline Real *real_at(const Backend *backend, const Real *base, int64_t index)
+{
+    return (Real *)((char *)(uintptr_t)base + index * (int64_t)backend->real_size);
+}
+
+#endif

@@ -1,0 +1,155 @@
+/* The kernel table: every operation on numbers, over raw arrays, no Tensor in sight.
+ *
+ * kernels_reference_f32/f64 fill it with plain C; kernels_simd_* override what a vector unit does better; a new backend
+ * fills a table of its own. Matrices are row-major. `add` means that the result is added to what stands in the output,
+ * otherwise it replaces it. Shapes: B rows, T time, N tokens packed over all rows, D channels, Q order, P reduced order,
+ * V vocabulary, H heads, C steps a chunk. */
+#ifndef LMU_KERNEL_KERNELS_H
+#define LMU_KERNEL_KERNELS_H
+
+#include "kernel/backend.h"
+#include "kernel/legendre_system.h"
+
+/* A ragged batch: row r holds the packed tokens offset[r] .. offset[r+1]-1, the first of which stands at position[r] of its
+ * stream; its state is row slot[r] of the state arrays. */
+typedef struct Rows {
+    int count;
+    int64_t tokens;
+    const int64_t *offset;   /* [count + 1] */
+    const int64_t *position; /* [count] */
+    const int64_t *slot;     /* [count] */
+    const int64_t *sample;   /* [count] global sample index, for random draws */
+    const int64_t *chunk;    /* [count + 1] chunks of LEGENDRE_CHUNK tokens in the rows before this one */
+} Rows;
+
+typedef enum Activation { ACTIVATION_GELU, ACTIVATION_RELU, ACTIVATION_RELU2, ACTIVATION_SILU } Activation;
+typedef enum NormKind { NORM_LAYER, NORM_RMS } NormKind;
+
+/* C (+)= op(A) op(B) (+ bias along columns): op(A) is M x K, op(B) is K x N, C is M x N. */
+typedef struct Product {
+    bool transpose_a, transpose_b, add;
+    int64_t m, n, k;
+} Product;
+
+/* Legendre memory of order q on D channels. W [C*Q x (Q+C)] is the chunk matrix of legendre_system.h:
+ * [M_1..M_c] = W [M_0; x_1..x_c] for any c <= C = LEGENDRE_CHUNK. A row's chunks start at its first token. The recurrent form
+ * uses only Abar and Bbar, which are the first Q rows of W. */
+typedef struct LegendreShape {
+    int64_t channels, order;
+} LegendreShape;
+
+typedef enum LegendreForm { LEGENDRE_RECURRENT, LEGENDRE_CHUNKED } LegendreForm;
+
+/* Implicit self-attention (Chilkuri et al. 2021, section 3) over a Legendre memory:
+ * Q,K,V = gelu(L M_t + bias), L [3P x Q], bias [3P];  y_t = p softmax(Q K^T / sqrt(D)) V,  p [P]. */
+typedef struct AttentionParameters {
+    int64_t reduced; /* P */
+    const Real *l, *bias, *p;
+} AttentionParameters;
+typedef struct AttentionGradients {
+    Real *l, *bias, *p;
+    bool add_l, add_bias, add_p;
+} AttentionGradients;
+
+typedef struct AdamW {
+    double rate, beta1, beta2, epsilon, decay; /* decay: decoupled, multiplied by rate */
+    double gradient_scale;                     /* of clipping */
+    int64_t step;                              /* 1 for the first, for the bias correction */
+} AdamW;
+
+struct Kernels {
+    /* -- moving data: host arrays on one side ------------------------------------------------------------------ */
+    void (*put_bytes)(Backend *, size_t bytes, const void *host, void *to);
+    void (*put_f32)(Backend *, int64_t n, const float *host, Real *to);
+    void (*put_f64)(Backend *, int64_t n, const double *host, Real *to);
+    void (*get_f32)(Backend *, int64_t n, const Real *from, float *host);
+    void (*get_f64)(Backend *, int64_t n, const Real *from, double *host);
+
+    /* -- pointwise on n numbers ------------------------------------------------------------------------------- */
+    void (*fill)(Backend *, int64_t n, double value, Real *y);
+    void (*copy)(Backend *, int64_t n, const Real *x, Real *y, bool add);           /* y (+)= x; x == y allowed */
+    void (*scale)(Backend *, int64_t n, double factor, Real *y);                    /* y *= factor */
+    void (*sum)(Backend *, int64_t n, const Real *a, const Real *b, Real *y);       /* y = a + b; in place allowed */
+    void (*multiply)(Backend *, int64_t n, const Real *a, const Real *b, Real *y, bool add); /* y (+)= a b */
+    void (*activate)(Backend *, Activation, int64_t n, int64_t d, const Real *x, Real *y); /* n rows of d numbers */
+    /* dx (+)= dy f'(x); dx == dy allowed */
+    void (*activate_back)(Backend *, Activation, int64_t n, int64_t d, const Real *x, const Real *dy, Real *dx, bool add);
+    /* Dropout: y (+)= x * (keep ? 1/(1-rate) : 0); the mask is a function of (key, sample, position, channel). */
+    void (*dropout)(Backend *, const Rows *, int64_t d, uint64_t key, double rate, const Real *x, Real *y, bool add);
+
+    /* -- norm over the last axis: x, y [N x D]; mean and rstd [N] are kept for the backward pass; bias may be NULL,
+     *    as may mean for NORM_RMS -------------------------------------------------------------------------------- */
+    void (*norm)(Backend *, NormKind, int64_t n, int64_t d, double epsilon, const Real *x, const Real *gain,
+                 const Real *bias, Real *y, Real *mean, Real *rstd);
+    void (*norm_back)(Backend *, NormKind, int64_t n, int64_t d, const Real *x, const Real *gain, const Real *mean,
+                      const Real *rstd, const Real *dy, Real *dx, bool add);
+    void (*norm_back_parameters)(Backend *, NormKind, int64_t n, int64_t d, const Real *x, const Real *mean,
+                                 const Real *rstd, const Real *dy, Real *dgain, bool add_gain, Real *dbias,
+                                 bool add_bias);
+
+    /* -- products ---------------------------------------------------------------------------------------------- */
+    void (*product)(Backend *, const Product *, const Real *a, const Real *b, const Real *bias, Real *c);
+    void (*column_sum)(Backend *, int64_t n, int64_t d, const Real *x, Real *y, bool add); /* y[D] (+)= sum over N */
+    /* Products whose rows do not depend on their neighbours, bit for bit: y [N x M] = x [N x K] w^T + bias, with w [M x K]
+     * packed beforehand into packed_size(M, K) numbers. */
+    int64_t (*packed_size)(Backend *, int64_t m, int64_t k);
+    void (*pack)(Backend *, int64_t m, int64_t k, const Real *w, Real *packed);
+    void (*product_rows)(Backend *, int64_t n, int64_t m, int64_t k, const Real *x, const Real *packed,
+                         const Real *bias, Real *y);
+
+    /* -- tables ------------------------------------------------------------------------------------------------ */
+    /* y[i] = table[ids[i]], or zeros where ids[i] < 0; ids on the backend. */
+    void (*gather)(Backend *, int64_t n, int64_t d, const int32_t *ids, const Real *table, Real *y);
+    /* dtable [V x D] (+)= the rows of dy summed by id. */
+    void (*gather_back)(Backend *, int64_t n, int64_t v, int64_t d, const int32_t *ids, const Real *dy, Real *dtable,
+                        bool add);
+
+    /* -- softmax cross-entropy of logits [N x V] against targets [N]; a target < 0 is not counted and gets 0 -------- */
+    /* loss[i] = -log softmax(logits[i])[targets[i]] in nats; if scale != 0 the logits become the gradient of
+     * scale * sum(loss). */
+    void (*cross_entropy)(Backend *, int64_t n, int64_t v, Real *logits, const int32_t *targets, double scale,
+                          Real *loss);
+
+    /* -- Legendre memory and implicit attention ----------------------------------------------------------------- */
+    /* boundary [chunks x Q x D]: the state at each chunk's start; state [slots x Q x D] in: M_0, out: M_last; NULL state: zero. */
+    void (*legendre_scan)(Backend *, const LegendreShape *, LegendreForm, const Rows *, const Real *w,
+                          const Real *x, Real *state, Real *boundary);
+    /* m [N x Q x D] from the boundaries */
+    void (*legendre_memory)(Backend *, const LegendreShape *, LegendreForm, const Rows *,
+                            const Real *w, const Real *x, const Real *boundary, Real *m);
+    /* dx (+)= the gradient of x, from dm; `boundary` is overwritten (adjoint states) */
+    void (*legendre_memory_back)(Backend *, const LegendreShape *, LegendreForm, const Rows *,
+                                 const Real *w, const Real *dm, Real *boundary, Real *dx,
+                                 bool add);
+    void (*implicit_attention)(Backend *, const LegendreShape *, const AttentionParameters *, const Rows *,
+                               const Real *w, const Real *x, const Real *boundary,
+                               Real *y);
+    /* `boundary` is overwritten; dx may be NULL */
+    void (*implicit_attention_back)(Backend *, const LegendreShape *, const AttentionParameters *, const Rows *,
+                                    const Real *w, const Real *x, Real *boundary,
+                                    const Real *dy, Real *dx, bool add, const AttentionGradients *);
+    /* Bytes of workspace that the four above need. */
+    size_t (*legendre_workspace)(Backend *, const LegendreShape *, int64_t reduced);
+
+    /* -- causal attention: qkv [N x 3D], y [N x D], H heads of D/H channels; cache [slots x context x 2D] holds the keys and values of
+     *    each row's earlier positions and receives those of the run (NULL: rows start at position 0, nothing kept);
+     *    lse [N x H] is kept for the backward pass (log of the softmax's denominator) ------------------------------ */
+    void (*causal_attention)(Backend *, const Rows *, int64_t d, int64_t heads, int64_t context, const Real *qkv,
+                             Real *cache, Real *y, Real *lse);
+    /* dqkv (+)=; no gradient flows into the cache's earlier positions. */
+    void (*causal_attention_back)(Backend *, const Rows *, int64_t d, int64_t heads, int64_t context, const Real *qkv,
+                                  const Real *cache, const Real *y, const Real *lse, const Real *dy, Real *dqkv,
+                                  bool add);
+
+    /* -- optimiser ---------------------------------------------------------------------------------------------- */
+    void (*sum_squares)(Backend *, int64_t n, const Real *x, double *out); /* fixed order; NaN and infinity come through */
+    void (*adamw)(Backend *, int64_t n, const AdamW *, Real *w, const Real *g, Real *m, Real *v);
+};
+
+extern const Kernels kernels_reference_f32, kernels_reference_f64;
+
+/* Overrides of the float table for one instruction set, ISA_BASE to ISA_AVX512; products by oneDNN. */
+void kernels_simd_override(Kernels *table, MachineIsa isa);
+void kernels_onednn_override(Kernels *table);
+
+#endif

@@ -1,0 +1,105 @@
+/* Causal softmax attention (Vaswani et al. 2017) on packed rows, with a cache of earlier keys and values.
+ *
+ * Token i of a row at position s attends to positions 0..s: those before the run come from the cache, the others from qkv.
+ * Head h uses channels h*E .. h*E+E-1 of each of q, k, v; scores are scaled by 1/sqrt(E). */
+
+/* The key (part 1) or value (part 2) of head h at `position` of row r. */
+static const real *attention_source(const Rows *rows, int r, int64_t d, int64_t head_offset, int64_t context, int part,
+                                    int64_t position, const real *qkv, const real *cache)
+{
+    int64_t start = rows->position[r];
+    if (position < start)
+        return cache + ((rows->slot[r] * context + position) * 2 + part - 1) * d + head_offset;
+    return qkv + (rows->offset[r] + position - start) * 3 * d + part * d + head_offset;
+}
+
+static real dot(int64_t n, const real *a, const real *b)
+{
+    real total = 0;
+    for (int64_t i = 0; i < n; i++)
+        total += a[i] * b[i];
+    return total;
+}
+
+static void attention_row(const Rows *rows, int r, int64_t d, int64_t heads, int64_t h, int64_t context,
+                          const real *qkv, const real *cache, real *y, real *lse)
+{
+    int64_t e = d / heads, start = rows->position[r];
+    real scaling = 1 / sqrt((real)e);
+    for (int64_t i = rows->offset[r]; i < rows->offset[r + 1]; i++) {
+        const real *query = qkv + i * 3 * d + h * e;
+        real *out = y + i * d + h * e, top = -INFINITY, total = 0;
+        memset(out, 0, (size_t)e * sizeof(real));
+        for (int64_t s = 0; s <= start + i - rows->offset[r]; s++) { /* the running softmax of Milakov & Gimelshein 2018 */
+            real score =
+                scaling * dot(e, query, attention_source(rows, r, d, h * e, context, 1, s, qkv, cache));
+            const real *value = attention_source(rows, r, d, h * e, context, 2, s, qkv, cache);
+            real new_top = score > top ? score : top, shrink = exp(top - new_top), weight = exp(score - new_top);
+            total = total * shrink + weight;
+            for (int64_t c = 0; c < e; c++)
+                out[c] = out[c] * shrink + weight * value[c];
+            top = new_top;
+        }
+        for (int64_t c = 0; c < e; c++)
+            out[c] /= total;
+        lse[i * heads + h] = top + log(total);
+    }
+}
+
+static void causal_attention(Backend *b, const Rows *rows, int64_t d, int64_t heads, int64_t context, const Real *QKV,
+                             Real *CACHE, Real *Y, Real *LSE)
+{
+    (void)b;
+#pragma omp parallel for collapse(2) num_threads(b->threads) schedule(dynamic)
+    for (int r = 0; r < rows->count; r++)
+        for (int64_t h = 0; h < heads; h++)
+            attention_row(rows, r, d, heads, h, context, IN(QKV), IN(CACHE), OUT(Y), OUT(LSE));
+    if (!CACHE)
+        return;
+    for (int r = 0; r < rows->count; r++)
+        for (int64_t i = rows->offset[r]; i < rows->offset[r + 1]; i++) {
+            int64_t position = rows->position[r] + i - rows->offset[r];
+            memcpy(OUT(CACHE) + (rows->slot[r] * context + position) * 2 * d, IN(QKV) + i * 3 * d + d,
+                   (size_t)(2 * d) * sizeof(real));
+        }
+}
+
+static void attention_row_back(const Rows *rows, int r, int64_t d, int64_t heads, int64_t h, int64_t context,
+                               const real *qkv, const real *cache, const real *y, const real *lse, const real *dy,
+                               real *dqkv)
+{
+    int64_t e = d / heads, start = rows->position[r], offset = rows->offset[r];
+    real scaling = 1 / sqrt((real)e);
+    for (int64_t i = offset; i < rows->offset[r + 1]; i++) {
+        const real *query = qkv + i * 3 * d + h * e, *dout = dy + i * d + h * e;
+        real mean = dot(e, dout, y + i * d + h * e);
+        for (int64_t s = 0; s <= start + i - offset; s++) {
+            const real *key = attention_source(rows, r, d, h * e, context, 1, s, qkv, cache);
+            const real *value = attention_source(rows, r, d, h * e, context, 2, s, qkv, cache);
+            real weight = exp(scaling * dot(e, query, key) - lse[i * heads + h]);
+            real dscore = scaling * weight * (dot(e, dout, value) - mean);
+            for (int64_t c = 0; c < e; c++)
+                dqkv[i * 3 * d + h * e + c] += dscore * key[c];
+            if (s < start)
+                continue;
+            real *dkey = dqkv + (offset + s - start) * 3 * d + d + h * e, *dvalue = dkey + d;
+            for (int64_t c = 0; c < e; c++) {
+                dkey[c] += dscore * query[c];
+                dvalue[c] += weight * dout[c];
+            }
+        }
+    }
+}
+
+static void causal_attention_back(Backend *b, const Rows *rows, int64_t d, int64_t heads, int64_t context,
+                                  const Real *QKV, const Real *CACHE, const Real *Y, const Real *LSE, const Real *DY,
+                                  Real *DQKV, bool add)
+{
+    (void)b;
+    if (!add)
+        memset(DQKV, 0, (size_t)(rows->tokens * 3 * d) * sizeof(real));
+#pragma omp parallel for collapse(2) num_threads(b->threads) schedule(dynamic)
+    for (int r = 0; r < rows->count; r++)
+        for (int64_t h = 0; h < heads; h++)
+            attention_row_back(rows, r, d, heads, h, context, IN(QKV), IN(CACHE), IN(Y), IN(LSE), IN(DY), OUT(DQKV));
+}

@@ -1,0 +1,292 @@
+/* The Legendre memory by its definition, M_t = Abar M_{t-1} + Bbar x_t, or by the chunk matrix W, and implicit
+ * self-attention on it. Abar and Bbar are the first Q rows of W. A state is [Q x D]. */
+
+#define CHUNK LEGENDRE_CHUNK
+
+/* next = Abar state + Bbar x */
+static void memory_step(const LegendreShape *s, const real *w, const real *x, const real *state, real *next)
+{
+    int64_t q = s->order, d = s->channels, width = q + CHUNK;
+    for (int64_t i = 0; i < q; i++)
+        for (int64_t c = 0; c < d; c++) {
+            real total = w[i * width + q] * x[c];
+            for (int64_t j = 0; j < q; j++)
+                total += w[i * width + j] * state[j * d + c];
+            next[i * d + c] = total;
+        }
+}
+
+/* M_{t+1} of a chunk that starts at `state`, from row block t of W: m [Q x D] */
+static void memory_jump(const LegendreShape *s, const real *w, int64_t t, const real *x, const real *state, real *m)
+{
+    int64_t q = s->order, d = s->channels, width = q + CHUNK;
+    for (int64_t i = 0; i < q; i++)
+        for (int64_t c = 0; c < d; c++) {
+            const real *row = w + (t * q + i) * width;
+            real total = 0;
+            for (int64_t j = 0; j < q; j++)
+                total += row[j] * state[j * d + c];
+            for (int64_t u = 0; u <= t; u++)
+                total += row[q + u] * x[u * d + c];
+            m[i * d + c] = total;
+        }
+}
+
+/* The states m [c x Q x D] of the c steps of one chunk. */
+static void memory_chunk(const LegendreShape *s, LegendreForm form, const real *w, int64_t c, const real *x,
+                         const real *state, real *m)
+{
+    int64_t size = s->order * s->channels;
+    for (int64_t t = 0; t < c; t++)
+        if (form == LEGENDRE_CHUNKED)
+            memory_jump(s, w, t, x, state, m + t * size);
+        else
+            memory_step(s, w, x + t * s->channels, t ? m + (t - 1) * size : state, m + t * size);
+}
+
+/* Visits the chunks of a row: first token, steps, index of the boundary. */
+typedef struct ChunkSpan {
+    int64_t first, count, boundary;
+} ChunkSpan;
+
+static int64_t row_chunks(const Rows *rows, int r)
+{
+    return rows->chunk[r + 1] - rows->chunk[r];
+}
+
+static ChunkSpan row_chunk(const Rows *rows, int r, int64_t k)
+{
+    int64_t first = rows->offset[r] + k * CHUNK, left = rows->offset[r + 1] - first;
+    return (ChunkSpan){first, left < CHUNK ? left : CHUNK, rows->chunk[r] + k};
+}
+
+static void legendre_scan(Backend *b, const LegendreShape *s, LegendreForm form, const Rows *rows, const Real *W,
+                          const Real *X, Real *STATE, Real *BOUNDARY)
+{
+    int64_t d = s->channels, size = s->order * d;
+    real *m = b->workspace; /* [C x Q x D] */
+    real *current = m + CHUNK * size;
+    for (int r = 0; r < rows->count; r++) {
+        if (STATE)
+            memcpy(current, IN(STATE) + rows->slot[r] * size, (size_t)size * sizeof(real));
+        else
+            memset(current, 0, (size_t)size * sizeof(real));
+        for (int64_t k = 0; k < row_chunks(rows, r); k++) {
+            ChunkSpan span = row_chunk(rows, r, k);
+            memcpy(OUT(BOUNDARY) + span.boundary * size, current, (size_t)size * sizeof(real));
+            if (form == LEGENDRE_CHUNKED) {
+                memory_jump(s, IN(W), span.count - 1, IN(X) + span.first * d, current, m);
+                memcpy(current, m, (size_t)size * sizeof(real));
+            } else {
+                memory_chunk(s, form, IN(W), span.count, IN(X) + span.first * d, current, m);
+                memcpy(current, m + (span.count - 1) * size, (size_t)size * sizeof(real));
+            }
+        }
+        if (STATE)
+            memcpy(OUT(STATE) + rows->slot[r] * size, current, (size_t)size * sizeof(real));
+    }
+}
+
+static void legendre_memory(Backend *b, const LegendreShape *s, LegendreForm form, const Rows *rows, const Real *W,
+                            const Real *X, const Real *BOUNDARY, Real *M)
+{
+    (void)b;
+    int64_t d = s->channels, size = s->order * d;
+    for (int r = 0; r < rows->count; r++)
+        for (int64_t k = 0; k < row_chunks(rows, r); k++) {
+            ChunkSpan span = row_chunk(rows, r, k);
+            memory_chunk(s, form, IN(W), span.count, IN(X) + span.first * d, IN(BOUNDARY) + span.boundary * size,
+                         OUT(M) + span.first * size);
+        }
+}
+
+/* One step of the adjoint: `adjoint` [Q x D] holds the gradient of M_t; dx_t (+)= Bbar^T adjoint, then adjoint =
+ * Abar^T adjoint, the part that flows to M_{t-1}. */
+static void memory_step_back(const LegendreShape *s, const real *w, real *adjoint, real *dx, bool add)
+{
+    int64_t q = s->order, d = s->channels, width = q + CHUNK;
+    for (int64_t c = 0; c < d; c++) {
+        real previous[LEGENDRE_ORDER_LIMIT], total = 0;
+        for (int64_t i = 0; i < q; i++)
+            total += w[i * width + q] * adjoint[i * d + c];
+        for (int64_t j = 0; j < q; j++) {
+            previous[j] = 0;
+            for (int64_t i = 0; i < q; i++)
+                previous[j] += w[i * width + j] * adjoint[i * d + c];
+        }
+        for (int64_t j = 0; j < q; j++)
+            adjoint[j * d + c] = previous[j];
+        if (dx)
+            STORE(dx[c], total, add);
+    }
+}
+
+static void legendre_memory_back(Backend *b, const LegendreShape *s, LegendreForm form, const Rows *rows,
+                                 const Real *W, const Real *DM, Real *BOUNDARY, Real *DX, bool add)
+{
+    (void)form; /* the adjoint of the recurrence is the adjoint of both */
+    (void)BOUNDARY;
+    int64_t d = s->channels, size = s->order * d;
+    real *adjoint = b->workspace;
+    for (int r = 0; r < rows->count; r++) {
+        memset(adjoint, 0, (size_t)size * sizeof(real));
+        for (int64_t i = rows->offset[r + 1] - 1; i >= rows->offset[r]; i--) {
+            for (int64_t e = 0; e < size; e++)
+                adjoint[e] += IN(DM)[i * size + e];
+            memory_step_back(s, IN(W), adjoint, OUT(DX) + i * d, add);
+        }
+    }
+}
+
+/* What implicit attention computes at one step: z = L m + bias and f = gelu(z) [3P x D], softmax [P x P], weight [P]. */
+typedef struct AttentionStep {
+    real *z, *f, *softmax, *weight;
+} AttentionStep;
+
+static void attention_step(const LegendreShape *s, const AttentionParameters *a, const real *m, AttentionStep *o)
+{
+    int64_t q = s->order, d = s->channels, p = a->reduced;
+    for (int64_t i = 0; i < 3 * p; i++)
+        for (int64_t c = 0; c < d; c++) {
+            real total = IN(a->bias)[i];
+            for (int64_t j = 0; j < q; j++)
+                total += IN(a->l)[i * q + j] * m[j * d + c];
+            o->z[i * d + c] = total;
+            o->f[i * d + c] = activation_value(ACTIVATION_GELU, total);
+        }
+    for (int64_t j = 0; j < p; j++)
+        o->weight[j] = 0;
+    for (int64_t i = 0; i < p; i++) {
+        real *row = o->softmax + i * p, top = 0, total = 0;
+        for (int64_t j = 0; j < p; j++) {
+            row[j] = 0;
+            for (int64_t c = 0; c < d; c++)
+                row[j] += o->f[i * d + c] * o->f[(p + j) * d + c];
+            row[j] /= sqrt((real)d);
+            top = j == 0 || row[j] > top ? row[j] : top;
+        }
+        for (int64_t j = 0; j < p; j++)
+            total += row[j] = exp(row[j] - top);
+        for (int64_t j = 0; j < p; j++) {
+            row[j] /= total;
+            o->weight[j] += IN(a->p)[i] * row[j];
+        }
+    }
+}
+
+/* The workspace of one chunk: its states, then the arrays of one step. */
+static real *attention_workspace(Backend *b, const LegendreShape *s, int64_t p, AttentionStep *o, real **df)
+{
+    real *m = b->workspace;
+    o->z = m + CHUNK * s->order * s->channels;
+    o->f = o->z + 3 * p * s->channels;
+    *df = o->f + 3 * p * s->channels;
+    o->softmax = *df + 3 * p * s->channels;
+    o->weight = o->softmax + p * p;
+    return m;
+}
+
+static size_t legendre_workspace(Backend *b, const LegendreShape *s, int64_t p)
+{
+    (void)b;
+    int64_t numbers = (CHUNK + 1) * s->order * s->channels + 9 * p * s->channels + p * p + 3 * p;
+    return (size_t)numbers * sizeof(real);
+}
+
+static void implicit_attention(Backend *b, const LegendreShape *s, const AttentionParameters *a, const Rows *rows,
+                               const Real *W, const Real *X, const Real *BOUNDARY, Real *Y)
+{
+    int64_t d = s->channels, size = s->order * d, p = a->reduced;
+    AttentionStep o;
+    real *df, *m = attention_workspace(b, s, p, &o, &df);
+    for (int r = 0; r < rows->count; r++)
+        for (int64_t k = 0; k < row_chunks(rows, r); k++) {
+            ChunkSpan span = row_chunk(rows, r, k);
+            memory_chunk(s, LEGENDRE_RECURRENT, IN(W), span.count, IN(X) + span.first * d,
+                         IN(BOUNDARY) + span.boundary * size, m);
+            for (int64_t t = 0; t < span.count; t++) {
+                attention_step(s, a, m + t * size, &o);
+                real *y = OUT(Y) + (span.first + t) * d;
+                for (int64_t c = 0; c < d; c++) {
+                    y[c] = 0;
+                    for (int64_t j = 0; j < p; j++)
+                        y[c] += o.weight[j] * o.f[(2 * p + j) * d + c];
+                }
+            }
+        }
+}
+
+/* df [3P x D] and the gradient of p from dy [D]; dweight [P] and dscore [P] are scratch behind o->weight. */
+static void attention_step_back(const LegendreShape *s, const AttentionParameters *a, const AttentionStep *o,
+                                const real *dy, real *df, real *dp)
+{
+    int64_t d = s->channels, p = a->reduced;
+    real *dweight = o->weight + p, *dscore = dweight + p;
+    memset(df, 0, (size_t)(2 * p * d) * sizeof(real));
+    for (int64_t j = 0; j < p; j++) {
+        dweight[j] = 0;
+        for (int64_t c = 0; c < d; c++) {
+            dweight[j] += dy[c] * o->f[(2 * p + j) * d + c];
+            df[(2 * p + j) * d + c] = o->weight[j] * dy[c];
+        }
+    }
+    for (int64_t i = 0; i < p; i++) {
+        const real *row = o->softmax + i * p;
+        real mean = 0;
+        for (int64_t j = 0; j < p; j++)
+            mean += row[j] * dweight[j];
+        dp[i] += mean;
+        for (int64_t j = 0; j < p; j++) {
+            dscore[j] = IN(a->p)[i] * row[j] * (dweight[j] - mean) / sqrt((real)d);
+            for (int64_t c = 0; c < d; c++) {
+                df[i * d + c] += dscore[j] * o->f[(p + j) * d + c];
+                df[(p + j) * d + c] += dscore[j] * o->f[i * d + c];
+            }
+        }
+    }
+}
+
+/* From df to dz, to the gradients of L and bias, and into the adjoint of M_t. */
+static void projection_back(const LegendreShape *s, const AttentionParameters *a, const real *m,
+                            const AttentionStep *o, const real *df, const AttentionGradients *g, real *adjoint)
+{
+    int64_t q = s->order, d = s->channels;
+    for (int64_t i = 0; i < 3 * a->reduced; i++)
+        for (int64_t c = 0; c < d; c++) {
+            real dz = df[i * d + c] * activation_slope(ACTIVATION_GELU, o->z[i * d + c]);
+            OUT(g->bias)[i] += dz;
+            for (int64_t j = 0; j < q; j++) {
+                OUT(g->l)[i * q + j] += dz * m[j * d + c];
+                adjoint[j * d + c] += IN(a->l)[i * q + j] * dz;
+            }
+        }
+}
+
+static void implicit_attention_back(Backend *b, const LegendreShape *s, const AttentionParameters *a, const Rows *rows,
+                                    const Real *W, const Real *X, Real *BOUNDARY, const Real *DY, Real *DX, bool add,
+                                    const AttentionGradients *g)
+{
+    int64_t q = s->order, d = s->channels, size = q * d, p = a->reduced;
+    AttentionStep o;
+    real *df, *m = attention_workspace(b, s, p, &o, &df), *adjoint = m + CHUNK * size + 9 * p * d + p * p + 3 * p;
+    if (!g->add_l)
+        memset(g->l, 0, (size_t)(3 * p * q) * sizeof(real));
+    if (!g->add_bias)
+        memset(g->bias, 0, (size_t)(3 * p) * sizeof(real));
+    if (!g->add_p)
+        memset(g->p, 0, (size_t)p * sizeof(real));
+    for (int r = 0; r < rows->count; r++) {
+        memset(adjoint, 0, (size_t)size * sizeof(real));
+        for (int64_t k = row_chunks(rows, r) - 1; k >= 0; k--) {
+            ChunkSpan span = row_chunk(rows, r, k);
+            memory_chunk(s, LEGENDRE_RECURRENT, IN(W), span.count, IN(X) + span.first * d,
+                         IN(BOUNDARY) + span.boundary * size, m);
+            for (int64_t t = span.count - 1; t >= 0; t--) {
+                attention_step(s, a, m + t * size, &o);
+                attention_step_back(s, a, &o, IN(DY) + (span.first + t) * d, df, OUT(g->p));
+                projection_back(s, a, m + t * size, &o, df, g, adjoint);
+                memory_step_back(s, IN(W), adjoint, DX ? OUT(DX) + (span.first + t) * d : NULL, add);
+            }
+        }
+    }
+}

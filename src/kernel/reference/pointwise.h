@@ -1,0 +1,136 @@
+/* Moving data and pointwise functions. */
+
+static void put_bytes(Backend *b, size_t bytes, const void *host, void *to)
+{
+    (void)b;
+    memcpy(to, host, bytes);
+}
+
+static void put_f32(Backend *b, int64_t n, const float *host, Real *Y)
+{
+    (void)b;
+    for (int64_t i = 0; i < n; i++)
+        OUT(Y)[i] = (real)host[i];
+}
+
+static void put_f64(Backend *b, int64_t n, const double *host, Real *Y)
+{
+    (void)b;
+    for (int64_t i = 0; i < n; i++)
+        OUT(Y)[i] = (real)host[i];
+}
+
+static void get_f32(Backend *b, int64_t n, const Real *X, float *host)
+{
+    (void)b;
+    for (int64_t i = 0; i < n; i++)
+        host[i] = (float)IN(X)[i];
+}
+
+static void get_f64(Backend *b, int64_t n, const Real *X, double *host)
+{
+    (void)b;
+    for (int64_t i = 0; i < n; i++)
+        host[i] = (double)IN(X)[i];
+}
+
+static void fill(Backend *b, int64_t n, double value, Real *Y)
+{
+    (void)b;
+    for (int64_t i = 0; i < n; i++)
+        OUT(Y)[i] = (real)value;
+}
+
+static void copy(Backend *b, int64_t n, const Real *X, Real *Y, bool add)
+{
+    (void)b;
+    for (int64_t i = 0; i < n; i++)
+        STORE(OUT(Y)[i], IN(X)[i], add);
+}
+
+static void scale(Backend *b, int64_t n, double factor, Real *Y)
+{
+    (void)b;
+    for (int64_t i = 0; i < n; i++)
+        OUT(Y)[i] *= (real)factor;
+}
+
+static void sum(Backend *b, int64_t n, const Real *A, const Real *B, Real *Y)
+{
+    (void)b;
+    for (int64_t i = 0; i < n; i++)
+        OUT(Y)[i] = IN(A)[i] + IN(B)[i];
+}
+
+static void multiply(Backend *b, int64_t n, const Real *A, const Real *B, Real *Y, bool add)
+{
+    (void)b;
+    for (int64_t i = 0; i < n; i++)
+        STORE(OUT(Y)[i], IN(A)[i] * IN(B)[i], add);
+}
+
+/* f(x); gelu is the erf form, x Phi(x) (Hendrycks & Gimpel 2016). */
+static real activation_value(Activation kind, real x)
+{
+    switch (kind) {
+    case ACTIVATION_GELU:
+        return x * (real)0.5 * (1 + erf(x * (real)0.70710678118654752440));
+    case ACTIVATION_RELU:
+        return x > 0 ? x : 0;
+    case ACTIVATION_RELU2:
+        return x > 0 ? x * x : 0;
+    case ACTIVATION_SILU:
+        return x / (1 + exp(-x));
+    }
+    return 0;
+}
+
+/* f'(x) */
+static real activation_slope(Activation kind, real x)
+{
+    switch (kind) {
+    case ACTIVATION_GELU:
+        return (real)0.5 * (1 + erf(x * (real)0.70710678118654752440)) +
+               x * exp(x * x * (real)-0.5) * (real)0.39894228040143267794;
+    case ACTIVATION_RELU:
+        return x > 0 ? 1 : 0;
+    case ACTIVATION_RELU2:
+        return x > 0 ? 2 * x : 0;
+    case ACTIVATION_SILU: {
+        real s = 1 / (1 + exp(-x));
+        return s * (1 + x * (1 - s));
+    }
+    }
+    return 0;
+}
+
+static void activate(Backend *b, Activation kind, int64_t n, int64_t d, const Real *X, Real *Y)
+{
+    (void)b;
+    for (int64_t i = 0; i < n * d; i++)
+        OUT(Y)[i] = activation_value(kind, IN(X)[i]);
+}
+
+static void activate_back(Backend *b, Activation kind, int64_t n, int64_t d, const Real *X, const Real *DY, Real *DX,
+                          bool add)
+{
+    (void)b;
+    for (int64_t i = 0; i < n * d; i++)
+        STORE(OUT(DX)[i], IN(DY)[i] * activation_slope(kind, IN(X)[i]), add);
+}
+
+static void dropout(Backend *b, const Rows *rows, int64_t d, uint64_t key, double rate, const Real *X, Real *Y,
+                    bool add)
+{
+    (void)b;
+    real kept = (real)(1 / (1 - rate));
+    for (int r = 0; r < rows->count; r++) {
+        uint64_t row_key = random_key(key, "dropout row", (uint64_t)rows->sample[r], 0);
+        for (int64_t i = rows->offset[r]; i < rows->offset[r + 1]; i++)
+            for (int64_t j = 0; j < d; j++) {
+                uint64_t counter = (uint64_t)((rows->position[r] + i - rows->offset[r]) * d + j);
+                bool keep = random_uniform(row_key, counter) >= rate;
+                STORE(OUT(Y)[i * d + j], keep ? IN(X)[i * d + j] * kept : 0, add);
+            }
+    }
+}

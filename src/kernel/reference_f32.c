@@ -1,0 +1,21 @@
+/* The reference kernels in float. */
+#define REAL float
+#include "kernel/reference/reference.h"
+
+#include "kernel/reference/pointwise.h"
+
+#include "kernel/reference/norm.h"
+
+#include "kernel/reference/product.h"
+
+#include "kernel/reference/loss.h"
+
+#include "kernel/reference/legendre.h"
+
+#include "kernel/reference/attention.h"
+
+#include "kernel/reference/optimiser.h"
+
+const Kernels kernels_reference_f32 = {
+#include "kernel/reference/table.h"
+};

@@ -1,0 +1,79 @@
+/* The parameter store: all parameters of a model in one contiguous vector, which graphs borrow.
+ *
+ * While a store is open the first graph that names a parameter adds it; params_seal allocates and initialises them all, and
+ * from then on a graph can only ask for what is there. Gradients and the optimiser's moments are vectors of the same layout
+ * that exist only for training, so that clipping, AdamW and checkpoints are single loops. Forms derived from parameters (packed
+ * products) are registered here and rebuilt when they are older than the values. */
+#ifndef LMU_TENSOR_PARAMS_H
+#define LMU_TENSOR_PARAMS_H
+
+#include "kernel/backend.h"
+#include "kernel/kernels.h"
+
+#define TENSOR_RANK 4
+
+typedef enum InitKind { INIT_ZEROS, INIT_ONES, INIT_NORMAL, INIT_UNIFORM } InitKind;
+typedef struct Init {
+    InitKind kind;
+    double scale; /* standard deviation, or bound of (-bound, bound) */
+} Init;
+
+typedef enum ParamRole {
+    PARAM_MATRIX, /* decays */
+    PARAM_VECTOR, /* norms, biases, the Legendre vectors: no decay */
+    PARAM_TABLE,  /* token and position tables: decay, but not among the non-embedding parameters */
+} ParamRole;
+
+typedef struct Param {
+    char *name;
+    int rank;
+    int64_t shape[TENSOR_RANK];
+    int64_t size;   /* numbers */
+    int64_t offset; /* in the vectors, in numbers; a multiple of 16 */
+    Init init;
+    ParamRole role;
+} Param;
+
+typedef struct Derived Derived;
+
+typedef struct Params {
+    Backend *backend;
+    Param **list;
+    size_t count, capacity;
+    int64_t length; /* of the vectors: sizes with padding, which stays 0 */
+    bool sealed;
+    Real *values, *gradients, *first_moment, *second_moment;
+    uint64_t generation; /* of the values: grows with every params_write_end */
+    bool writing;
+    Derived *derived;
+} Params;
+
+lmu_status params_open(Backend *backend, Params **out);
+void params_close(Params *params); /* accepts NULL */
+
+/* The parameter `name`; added if the store is not sealed. LMU_MISMATCH if it stands with another shape, or is missing in a
+ * sealed store. */
+lmu_status params_get(Params *params, const char *name, int rank, const int64_t *shape, Init init, ParamRole role,
+                      Param **out);
+Param *params_find(const Params *params, const char *name); /* NULL: none */
+
+/* Allocates the values and draws them: a number depends on (seed, parameter's name, index) alone. */
+lmu_status params_seal(Params *params, uint64_t seed);
+/* Allocates gradients and moments, zeroed. */
+lmu_status params_train(Params *params);
+
+/* Every write to the values stands between these; the end makes derived forms stale. */
+void params_write_begin(Params *params);
+void params_write_end(Params *params);
+
+int64_t params_total(const Params *params);         /* all numbers, without padding */
+int64_t params_non_embedding(const Params *params); /* all but the token and position tables */
+
+/* A form of one parameter: `numbers` Reals that `build` fills by kernels from the parameter's values. One (param, build)
+ * pair is registered once, however many graphs ask. */
+typedef void DerivedBuild(Backend *backend, const Param *param, const Real *values, Real *form);
+lmu_status params_derive(Params *params, const Param *param, int64_t numbers, DerivedBuild *build, Derived **out);
+/* The form's numbers, rebuilt if they are stale. */
+const Real *derived_values(Params *params, Derived *derived);
+
+#endif
