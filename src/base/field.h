@@ -46,13 +46,13 @@ typedef struct StringList {
 typedef struct Field {
     const char *name;
     FieldType type;
-    size_t offset;         /* in the struct */
-    const char *initial;   /* default, written as a user would; NULL: none (0, NULL, empty) */
-    double low, high;      /* range of numbers, inclusive */
-    const char *choices;   /* FIELD_CHOICE: "a|b|c" */
-    const char *unit;      /* "channels", "FILE", "tokens": shown after the option in help */
-    const char *help;      /* one sentence, no full stop */
-    bool positional;       /* filled by arguments that are no options, in table order; FIELD_STRINGS takes the rest */
+    size_t offset;       /* in the struct */
+    const char *initial; /* default, written as a user would; NULL: none (0, NULL, empty) */
+    double low, high;    /* range of numbers, inclusive */
+    const char *choices; /* FIELD_CHOICE: "a|b|c" */
+    const char *unit;    /* "channels", "FILE", "tokens": shown after the option in help */
+    const char *help;    /* one sentence, no full stop */
+    bool positional;     /* filled by arguments that are no options, in table order; FIELD_STRINGS takes the rest */
     bool required;
 } Field;
 
@@ -63,17 +63,26 @@ typedef struct FieldTable {
 } FieldTable;
 
 #define FIELD_FLAG_OF(S, m, init, text)                                                                                \
-    { .name = #m, .type = FIELD_FLAG, .offset = offsetof(S, m), .initial = (init), .help = (text) }
+    {                                                                                                                  \
+        .name = #m, .type = FIELD_FLAG, .offset = offsetof(S, m), .initial = (init), .help = (text)                    \
+    }
 #define FIELD_NUMBER_OF(kind, S, m, init, lo, hi, unit_, text)                                                         \
-    { .name = #m, .type = (kind), .offset = offsetof(S, m), .initial = (init), .low = (lo), .high = (hi),              \
-      .unit = (unit_), .help = (text) }
+    {                                                                                                                  \
+        .name = #m, .type = (kind), .offset = offsetof(S, m), .initial = (init), .low = (lo), .high = (hi),            \
+        .unit = (unit_), .help = (text)                                                                                \
+    }
 #define FIELD_COUNT_OF(S, m, init, lo, hi, unit_, text) FIELD_NUMBER_OF(FIELD_COUNT, S, m, init, lo, hi, unit_, text)
 #define FIELD_REAL_OF(S, m, init, lo, hi, unit_, text) FIELD_NUMBER_OF(FIELD_REAL, S, m, init, lo, hi, unit_, text)
 #define FIELD_REALS_OF(S, m, init, lo, hi, unit_, text) FIELD_NUMBER_OF(FIELD_REALS, S, m, init, lo, hi, unit_, text)
 #define FIELD_CHOICE_OF(S, m, init, names, text)                                                                       \
-    { .name = #m, .type = FIELD_CHOICE, .offset = offsetof(S, m), .initial = (init), .choices = (names), .help = (text) }
+    {                                                                                                                  \
+        .name = #m, .type = FIELD_CHOICE, .offset = offsetof(S, m), .initial = (init), .choices = (names),             \
+        .help = (text)                                                                                                 \
+    }
 #define FIELD_STRING_OF(S, m, init, unit_, text)                                                                       \
-    { .name = #m, .type = FIELD_STRING, .offset = offsetof(S, m), .initial = (init), .unit = (unit_), .help = (text) }
+    {                                                                                                                  \
+        .name = #m, .type = FIELD_STRING, .offset = offsetof(S, m), .initial = (init), .unit = (unit_), .help = (text) \
+    }
 
 /* A table together with the struct it describes: what the command line fills. */
 typedef struct FieldGroup {

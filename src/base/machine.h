@@ -13,14 +13,28 @@ int machine_threads(char *reason, size_t size);
  * use. */
 int64_t machine_memory(void);
 
-/* Peak and current resident memory of this process in bytes. */
+/* The two figures above as the cgroups of this process give them, read below `root` ("" for the machine's own /proc and
+ * /sys/fs/cgroup): CPUs of quota, and bytes left below the limit (what can be reclaimed of the page cache counts as left).
+ * Negative: no limit. */
+double machine_cgroup_cpus(const char *root);
+int64_t machine_cgroup_memory(const char *root);
+
+/* Peak resident memory of this process in bytes. */
 int64_t machine_peak_resident(void);
 
 /* The CPU's name, from /proc/cpuinfo where there is one ("AMD EPYC ..."). */
 const char *machine_cpu_name(void);
 
 /* Instruction sets our kernels come in, from least to most. REFERENCE is plain C with no variant. */
-typedef enum MachineIsa { ISA_REFERENCE, ISA_BASE, ISA_AVX2, ISA_AVX512, ISA_AVX512BF16, ISA_AMX, ISA_COUNT } MachineIsa;
+typedef enum MachineIsa {
+    ISA_REFERENCE,
+    ISA_BASE,
+    ISA_AVX2,
+    ISA_AVX512,
+    ISA_AVX512BF16,
+    ISA_AMX,
+    ISA_COUNT
+} MachineIsa;
 
 /* The best this CPU and operating system run, capped by the environment variable LMU_ISA=ref|base|avx2|avx512|
  * avx512bf16|amx. An unknown value caps nothing and is reported by machine_isa_problem(). */

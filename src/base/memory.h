@@ -16,7 +16,7 @@ lmu_status memory_grow(void *array, size_t *capacity, size_t need, size_t size, 
 
 /* An arena: memory handed out piece by piece and given back all at once. Not for several threads at a time. */
 typedef struct Arena Arena;
-Arena *arena_open(void); /* NULL when there is no memory */
+Arena *arena_open(void);        /* NULL when there is no memory */
 void arena_close(Arena *arena); /* accepts NULL */
 /* Zeroed, aligned to 16 bytes; NULL (with the error slot set) when there is no memory. */
 void *arena_alloc(Arena *arena, size_t count, size_t size);

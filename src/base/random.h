@@ -16,10 +16,10 @@ uint64_t random_key(uint64_t seed, const char *purpose, uint64_t a, uint64_t b);
 /* Four words of 32 random bits for (key, counter). */
 void random_block(uint64_t key, uint64_t counter, uint32_t out[4]);
 
-uint64_t random_bits(uint64_t key, uint64_t counter);                   /* 64 uniform bits */
-double random_uniform(uint64_t key, uint64_t counter);                  /* [0, 1), 53 bits */
-double random_normal(uint64_t key, uint64_t counter);                   /* mean 0, deviation 1 (Box-Muller) */
-uint64_t random_below(uint64_t key, uint64_t counter, uint64_t bound);  /* 0 .. bound-1, bound >= 1 */
+uint64_t random_bits(uint64_t key, uint64_t counter);                  /* 64 uniform bits */
+double random_uniform(uint64_t key, uint64_t counter);                 /* [0, 1), 53 bits */
+double random_normal(uint64_t key, uint64_t counter);                  /* mean 0, deviation 1 (Box-Muller) */
+uint64_t random_below(uint64_t key, uint64_t counter, uint64_t bound); /* 0 .. bound-1, bound >= 1 */
 
 /* The image of i (< n) under a pseudorandom permutation of 0..n-1 chosen by the key: a Feistel network with cycle
  * walking, so any element costs O(1) time and no memory. */
