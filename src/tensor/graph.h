@@ -156,6 +156,8 @@ typedef struct NodeSpec {
     Derived *derived;
 } NodeSpec;
 Tensor *graph_node(Graph *g, const Operator *op, const NodeSpec *spec);
+/* Gives a node host memory of its own as its attributes. */
+bool graph_scratch(Graph *g, Node *node, size_t bytes);
 
 /* Keeps a tensor's value readable by graph_get after a run. */
 void graph_keep(Graph *g, Tensor *tensor);

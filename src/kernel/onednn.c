@@ -1,0 +1,29 @@
+/* Products by oneDNN. dnnl_sgemm compiles its kernels once and keeps them, and takes row-major matrices as we do. */
+#include <oneapi/dnnl/dnnl.h>
+
+#include "kernel/kernels.h"
+
+static void add_bias(Backend *b, int64_t m, int64_t n, const float *bias, float *c)
+{
+#pragma omp parallel for num_threads(b->threads) schedule(static) if (m * n > 65536)
+    for (int64_t i = 0; i < m; i++)
+#pragma omp simd
+        for (int64_t j = 0; j < n; j++)
+            c[i * n + j] += bias[j];
+}
+
+static void product(Backend *b, const Product *p, const Real *a, const Real *bm, const Real *bias, Real *c)
+{
+    if (p->m == 0 || p->n == 0)
+        return;
+    dnnl_sgemm(p->transpose_a ? 'T' : 'N', p->transpose_b ? 'T' : 'N', p->m, p->n, p->k, 1.0f, (const float *)a,
+               p->transpose_a ? p->m : p->k, (const float *)bm, p->transpose_b ? p->k : p->n, p->add ? 1.0f : 0.0f,
+               (float *)c, p->n);
+    if (bias)
+        add_bias(b, p->m, p->n, (const float *)bias, (float *)c);
+}
+
+void kernels_onednn_override(Kernels *table)
+{
+    table->product = product;
+}

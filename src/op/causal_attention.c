@@ -1,0 +1,65 @@
+/* Causal softmax attention (Vaswani et al. 2017); the stream state is the cache of keys and values. */
+#include "op/operators.h"
+
+typedef struct Attention {
+    int64_t heads, context;
+} Attention;
+
+static void forward(Graph *g, const Step *s)
+{
+    const Attention *a = s->node->attributes;
+    KERNEL(graph_backend(g), causal_attention, step_rows(g), s->node->out->shape[1], a->heads, a->context,
+           step_in(g, s, 0), step_state(g, s), step_out(g, s), step_saved(g, s, 0));
+}
+
+static void backward(Graph *g, const Step *s)
+{
+    const Attention *a = s->node->attributes;
+    if (step_gradient(g, s, 0))
+        KERNEL(graph_backend(g), causal_attention_back, step_rows(g), s->node->out->shape[1], a->heads, a->context,
+               step_in(g, s, 0), step_state(g, s), step_out(g, s), step_saved(g, s, 0), step_gradient_out(g, s),
+               step_gradient(g, s, 0), step_add(g, s, 0));
+}
+
+/* Scores and weighted values, at half the length on average. */
+static double flops(const Node *node, int64_t length)
+{
+    return 2 * 2 * (double)node->out->shape[1] * (double)length / 2;
+}
+
+static lmu_status check(const Node *node, const Rows *rows)
+{
+    const Attention *a = node->attributes;
+    for (int r = 0; r < rows->count; r++) {
+        int64_t end = rows->position[r] + rows->offset[r + 1] - rows->offset[r];
+        if (end > a->context)
+            return error_set(LMU_USAGE, "a row would reach %lld tokens: this model's attention has a context of %lld",
+                             (long long)end, (long long)a->context);
+    }
+    return LMU_OK;
+}
+
+const Operator operator_causal_attention = {.name = "causal_attention",
+                                            .forward = forward,
+                                            .backward = backward,
+                                            .keeps = KEEPS_INPUT(0) | KEEPS_OUTPUT,
+                                            .looks_back = true,
+                                            .flops = flops,
+                                            .check = check};
+
+Tensor *op_causal_attention(Graph *g, Tensor *qkv, int64_t heads, int64_t context)
+{
+    NodeSpec spec = {.inputs = 1, .in = {qkv}, .lead = LEAD_TOKENS, .rank = 2, .saves = 1, .saved_lead = {LEAD_TOKENS}};
+    if (!graph_ready(g, 1, spec.in))
+        return NULL;
+    if (qkv->rank != 2 || qkv->lead != LEAD_TOKENS || heads < 1 || qkv->shape[1] % (3 * heads) != 0 || context < 1)
+        return graph_fail(g, LMU_USAGE, "causal attention takes qkv [N x 3D] with D a multiple of the number of heads (%lld)",
+                          (long long)heads);
+    Attention attributes = {heads, context};
+    spec.shape[1] = qkv->shape[1] / 3;
+    spec.saved_numbers[0] = heads;
+    spec.state = context * 2 * spec.shape[1];
+    spec.attributes = &attributes;
+    spec.attributes_size = sizeof attributes;
+    return graph_node(g, &operator_causal_attention, &spec);
+}

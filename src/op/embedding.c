@@ -1,0 +1,30 @@
+/* Embedding: y = table[ids]. */
+#include "op/operators.h"
+
+static void forward(Graph *g, const Step *s)
+{
+    KERNEL(graph_backend(g), gather, step_rows(g)->tokens, s->node->out->shape[1], step_ids(g, s, 0), step_in(g, s, 1),
+           step_out(g, s));
+}
+
+static void backward(Graph *g, const Step *s)
+{
+    const int64_t *table = s->node->in[1]->shape;
+    if (step_gradient(g, s, 1))
+        KERNEL(graph_backend(g), gather_back, step_rows(g)->tokens, table[0], table[1], step_ids(g, s, 0),
+               step_gradient_out(g, s), step_gradient(g, s, 1), step_add(g, s, 1));
+}
+
+const Operator operator_embedding = {
+    .name = "embedding", .forward = forward, .backward = backward, .keeps = KEEPS_INPUT(0)};
+
+Tensor *op_embedding(Graph *g, Tensor *ids, Tensor *table)
+{
+    NodeSpec spec = {.inputs = 2, .in = {ids, table}, .lead = LEAD_TOKENS, .rank = 2};
+    if (!graph_ready(g, 2, spec.in))
+        return NULL;
+    if (!ids->integer || table->rank != 2)
+        return graph_fail(g, LMU_USAGE, "embedding takes ids and a table of rank 2");
+    spec.shape[1] = table->shape[1];
+    return graph_node(g, &operator_embedding, &spec);
+}

@@ -1,0 +1,46 @@
+/* The operators. One file each: shape rule, forward, backward, stream state; numbers are touched by kernels alone.
+ *
+ * Shapes: N tokens packed over all rows, D channels, Q order, P reduced order, V vocabulary, H heads. All builders accept NULL
+ * inputs, return NULL after an error, and leave the error for graph_plan. */
+#ifndef LMU_OP_OP_H
+#define LMU_OP_OP_H
+
+#include "tensor/graph.h"
+
+/* Every operator there is; NULL ends. The laws walk this table. */
+extern const Operator *const operators[];
+
+/* ids [N], table [V x D] -> [N x D]: rows of the table. */
+Tensor *op_embedding(Graph *g, Tensor *ids, Tensor *table);
+/* x [N x K], weight [M x K], bias [M] or NULL -> x weight^T + bias [N x M]. The weight must be a parameter. */
+Tensor *op_linear(Graph *g, Tensor *x, Tensor *weight, Tensor *bias);
+/* a, b of one shape -> a + b, a b (element by element). */
+Tensor *op_add(Graph *g, Tensor *a, Tensor *b);
+Tensor *op_multiply(Graph *g, Tensor *a, Tensor *b);
+/* x [N x D], gain [D], bias [D] or NULL (always NULL for NORM_RMS) -> the norm over channels [N x D]; epsilon 1e-5. */
+Tensor *op_norm(Graph *g, NormKind kind, Tensor *x, Tensor *gain, Tensor *bias);
+Tensor *op_activation(Graph *g, Activation kind, Tensor *x);
+/* In training, zeroes each number with probability `rate` and scales the others by 1/(1-rate); else x itself. */
+Tensor *op_dropout(Graph *g, Tensor *x, double rate);
+
+/* How a Legendre memory is set up; see kernel/legendre_system.h. */
+typedef struct LegendreSpec {
+    int64_t order; /* Q */
+    double theta;  /* window in steps */
+    bool scaled;   /* basis in which the system is dissipative */
+} LegendreSpec;
+/* x [N x D] -> the memory M [N x Q x D]; state [Q x D] a row. */
+Tensor *op_legendre_memory(Graph *g, Tensor *x, const LegendreSpec *spec, LegendreForm form);
+/* Implicit self-attention on the memory of x [N x D] (Chilkuri et al. 2021, section 3): l [3P x Q], bias [3P], p [P] -> [N x D];
+ * state [Q x D] a row. M is never stored: only its values at chunk boundaries. */
+Tensor *op_implicit_attention(Graph *g, Tensor *x, Tensor *l, Tensor *bias, Tensor *p, const LegendreSpec *spec);
+/* qkv [N x 3D] -> softmax attention of H heads to this and all earlier tokens of the row [N x D]; the state holds the keys and
+ * values of up to `context` tokens a row, beyond which a run is refused. */
+Tensor *op_causal_attention(Graph *g, Tensor *qkv, int64_t heads, int64_t context);
+/* x [N x D] -> the last token of each row [B x D] (zeros for a row without tokens). For decoding: no backward. */
+Tensor *op_last(Graph *g, Tensor *x);
+/* x [N x D], weight [V x D], targets [N] -> the loss of each token in nats [N]: softmax cross-entropy of x weight^T. Logits exist only
+ * for blocks of tokens; in training the gradients are formed block by block in the forward step. */
+Tensor *op_cross_entropy(Graph *g, Tensor *x, Tensor *weight, Tensor *targets);
+
+#endif

@@ -1,0 +1,67 @@
+/* The inside of Graph, shared by graph.c (building), plan.c and run.c. */
+#ifndef LMU_TENSOR_GRAPH_INTERNAL_H
+#define LMU_TENSOR_GRAPH_INTERNAL_H
+
+#include "base/memory.h"
+#include "tensor/graph.h"
+
+#define SCOPE_LENGTH 256
+#define MESSAGE_LENGTH 512
+
+/* A piece of memory with a life: steps first .. last of the plan. */
+typedef struct Buffer {
+    size_t bytes, offset;
+    int first, last;
+    bool integer;
+    struct Buffer *next;
+} Buffer;
+
+/* Which steps write a parameter's gradient. */
+typedef struct ParamUse {
+    const Param *param;
+    Tensor *tensor; /* the same for every use of the parameter in this graph */
+    int first_write, last_write;
+    struct ParamUse *next;
+} ParamUse;
+
+struct Graph {
+    Backend *backend;
+    Params *params;
+    GraphMode mode;
+    int flags;
+    int rows;
+    int64_t tokens, chunks; /* capacity */
+    Arena *arena;           /* owns nodes, tensors, buffers */
+    lmu_status status;
+    char message[MESSAGE_LENGTH], scope[SCOPE_LENGTH];
+    Node *first, *last;
+    Tensor *tensors; /* all but parameters' */
+    ParamUse *uses;
+    Tensor *ids, *targets, *result;
+    int64_t *states; /* numbers a row of each slot */
+    size_t state_count, state_capacity;
+    size_t workspace;
+    /* planned */
+    bool planned;
+    Step *steps;
+    int step_count;
+    Buffer *buffers;
+    void *memory;
+    size_t memory_bytes;
+    int64_t constant_numbers;
+    Real *constants;
+    /* the run in progress */
+    const Run *run;
+    Rows current;
+    int64_t *offset, *position, *slot, *sample, *chunk; /* behind `current` */
+};
+
+static inline int64_t tensor_stride(const Tensor *tensor) /* numbers for one index of the first dimension */
+{
+    int64_t numbers = 1;
+    for (int i = tensor->lead == LEAD_NONE ? 0 : 1; i < tensor->rank; i++)
+        numbers *= tensor->shape[i];
+    return numbers;
+}
+
+#endif

@@ -1,0 +1,281 @@
+/* Planning: which steps run, which gradients are stored or added, and where every buffer lies.
+ *
+ * A buffer lives from the step that first writes it to the last that reads it. Buffers are placed by size, largest first, each at
+ * the lowest address where it meets no placed buffer that lives at the same time. Two kinds of sharing come before that: an
+ * operator whose `in_place` is set writes its output over its first input when nothing reads that value later, and one whose
+ * `gradient_in_place` is set turns its output's gradient into that of its first input when it is the first writer of it. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "tensor/graph_internal.h"
+
+#define END_OF_RUN (1 << 30)
+
+static Buffer *plan_buffer(Graph *g, const Tensor *tensor, int first)
+{
+    Buffer *buffer = arena_alloc(g->arena, 1, sizeof *buffer);
+    if (!buffer)
+        return NULL;
+    int64_t numbers = tensor_stride(tensor) * (tensor->lead == LEAD_NONE ? 1 : tensor->shape[0]);
+    buffer->bytes = (size_t)numbers * (tensor->integer ? sizeof(int32_t) : g->backend->real_size);
+    buffer->bytes = (buffer->bytes + 63) / 64 * 64;
+    buffer->first = buffer->last = first;
+    buffer->integer = tensor->integer;
+    buffer->next = g->buffers;
+    g->buffers = buffer;
+    return buffer;
+}
+
+static void buffer_live(Buffer *buffer, int step)
+{
+    if (buffer && step > buffer->last)
+        buffer->last = step;
+}
+
+/* Marks the tensors whose gradient is wanted, in building order. */
+static void plan_wanted(Graph *g)
+{
+    for (Tensor *tensor = g->tensors; tensor; tensor = tensor->next)
+        tensor->wanted = g->mode == GRAPH_TRAIN && (tensor->kind == TENSOR_PARAM || tensor->differentiable);
+    for (Node *node = g->first; node; node = node->next)
+        for (int i = 0; i < node->inputs; i++)
+            node->out->wanted = node->out->wanted || node->in[i]->wanted;
+}
+
+/* Marks (in backward_step) the nodes on a path to the result, and refuses those that cannot be differentiated. */
+static lmu_status plan_reached(Graph *g)
+{
+    g->result->producer->backward_step = 0;
+    for (Node *node = g->last; node; node = node->previous) {
+        if (node->backward_step < 0 || !node->out->wanted) {
+            node->backward_step = -1;
+            continue;
+        }
+        if (!node->op->backward && !node->op->forms_gradient)
+            return error_set(LMU_USAGE, "operator %s has no backward pass, yet parameters lie behind it: it cannot be trained",
+                             node->op->name);
+        if (node->op->forms_gradient && node->out != g->result)
+            return error_set(LMU_USAGE, "operator %s forms its own gradient: only the graph's result can be one",
+                             node->op->name);
+        for (int i = 0; i < node->inputs; i++)
+            if (node->in[i]->producer && node->in[i]->wanted)
+                node->in[i]->producer->backward_step = 0;
+    }
+    return LMU_OK;
+}
+
+static lmu_status plan_steps(Graph *g)
+{
+    size_t nodes = 0;
+    for (Node *node = g->first; node; node = node->next)
+        nodes++;
+    TRY(memory_new(&g->steps, 2 * nodes, sizeof *g->steps, "a plan"));
+    for (Node *node = g->first; node; node = node->next) {
+        node->forward_step = g->step_count;
+        g->steps[g->step_count++] = (Step){.node = node};
+    }
+    for (Node *node = g->last; node; node = node->previous) {
+        if (node->backward_step < 0)
+            continue;
+        if (node->op->forms_gradient) {
+            node->backward_step = node->forward_step;
+            continue;
+        }
+        node->backward_step = g->step_count;
+        g->steps[g->step_count++] = (Step){.node = node, .backward = true};
+    }
+    return LMU_OK;
+}
+
+/* The last step that reads a tensor's value. */
+static int value_last_read(const Graph *g, const Tensor *tensor)
+{
+    if (tensor->kept || tensor->kind == TENSOR_INPUT)
+        return END_OF_RUN;
+    int last = tensor->producer->forward_step;
+    if ((tensor->producer->op->keeps & KEEPS_OUTPUT) && tensor->producer->backward_step > last)
+        last = tensor->producer->backward_step;
+    for (const Node *node = tensor->producer->next; node; node = node->next)
+        for (int i = 0; i < node->inputs; i++) {
+            if (node->in[i] != tensor)
+                continue;
+            last = node->forward_step > last ? node->forward_step : last;
+            if ((node->op->keeps & KEEPS_INPUT(i)) && node->backward_step > last)
+                last = node->backward_step;
+        }
+    (void)g;
+    return last;
+}
+
+static lmu_status plan_values(Graph *g)
+{
+    for (Tensor *tensor = g->tensors; tensor; tensor = tensor->next)
+        if (tensor->kind == TENSOR_INPUT) {
+            if (!(tensor->buffer = plan_buffer(g, tensor, -1)))
+                return LMU_MEMORY;
+            tensor->buffer->last = END_OF_RUN;
+        }
+    for (Node *node = g->first; node; node = node->next) {
+        Tensor *from = node->inputs > 0 ? node->in[0] : NULL, *out = node->out;
+        if (node->op->in_place && from->kind == TENSOR_ACTIVATION && from->lead == out->lead &&
+            tensor_stride(from) == tensor_stride(out) && value_last_read(g, from) == node->forward_step &&
+            !(g->flags & GRAPH_NO_REUSE))
+            out->buffer = from->buffer;
+        else if (!(out->buffer = plan_buffer(g, out, node->forward_step)))
+            return LMU_MEMORY;
+        buffer_live(out->buffer, value_last_read(g, out));
+        for (int i = 0; i < node->saves; i++) {
+            if (!(node->saved[i]->buffer = plan_buffer(g, node->saved[i], node->forward_step)))
+                return LMU_MEMORY;
+            buffer_live(node->saved[i]->buffer, node->backward_step);
+        }
+    }
+    return LMU_OK;
+}
+
+static ParamUse *param_use(const Graph *g, const Param *param)
+{
+    ParamUse *use = g->uses;
+    while (use->param != param)
+        use = use->next;
+    return use;
+}
+
+/* One gradient that a step writes: stored if it is the first write, else added. */
+static lmu_status plan_gradient(Graph *g, int index, int i)
+{
+    Step *step = &g->steps[index];
+    Node *node = step->node;
+    Tensor *in = node->in[i];
+    if (!in->wanted)
+        return LMU_OK;
+    if (in->kind == TENSOR_PARAM) {
+        ParamUse *use = param_use(g, in->param);
+        step->add[i] = use->first_write >= 0;
+        use->first_write = step->add[i] ? use->first_write : index;
+        use->last_write = index;
+        return LMU_OK;
+    }
+    step->add[i] = in->gradient != NULL;
+    if (!in->gradient) {
+        bool share = i == 0 && node->op->gradient_in_place && in->kind == TENSOR_ACTIVATION && in->lead == node->out->lead &&
+                     tensor_stride(in) == tensor_stride(node->out) && node->out->gradient->last <= index &&
+                     !(g->flags & GRAPH_NO_REUSE);
+        in->gradient = share ? node->out->gradient : plan_buffer(g, in, index);
+        if (!in->gradient)
+            return LMU_MEMORY;
+    }
+    int read = in->producer && in->producer->backward_step >= 0 && !in->kept ? in->producer->backward_step : END_OF_RUN;
+    buffer_live(in->gradient, index);
+    buffer_live(in->gradient, read);
+    return LMU_OK;
+}
+
+static lmu_status plan_gradients(Graph *g)
+{
+    Node *last = g->result->producer;
+    if (!last->op->forms_gradient && last->backward_step >= 0) {
+        if (!(g->result->gradient = plan_buffer(g, g->result, last->forward_step)))
+            return LMU_MEMORY;
+        buffer_live(g->result->gradient, last->backward_step);
+    }
+    for (int index = 0; index < g->step_count; index++) {
+        const Step *step = &g->steps[index];
+        if (!step->backward && !(step->node->op->forms_gradient && step->node->backward_step >= 0))
+            continue;
+        for (int i = 0; i < step->node->inputs; i++)
+            TRY(plan_gradient(g, index, i));
+    }
+    return LMU_OK;
+}
+
+static int buffer_larger(const void *a, const void *b)
+{
+    const Buffer *x = *(Buffer *const *)a, *y = *(Buffer *const *)b;
+    if (x->bytes != y->bytes)
+        return x->bytes < y->bytes ? 1 : -1;
+    return x->first != y->first ? (x->first > y->first ? 1 : -1) : 0;
+}
+
+static int buffer_lower(const void *a, const void *b)
+{
+    const Buffer *x = *(Buffer *const *)a, *y = *(Buffer *const *)b;
+    return x->offset < y->offset ? -1 : x->offset > y->offset;
+}
+
+/* The lowest offset where `buffer` fits among the `count` placed ones that live at the same time. */
+static size_t place_buffer(const Graph *g, const Buffer *buffer, Buffer **placed, size_t count, Buffer **scratch)
+{
+    size_t meets = 0, offset = 0;
+    for (size_t i = 0; i < count; i++)
+        if ((g->flags & GRAPH_NO_REUSE) || (placed[i]->first <= buffer->last && buffer->first <= placed[i]->last))
+            scratch[meets++] = placed[i];
+    qsort(scratch, meets, sizeof *scratch, buffer_lower);
+    for (size_t i = 0; i < meets; i++) {
+        if (offset + buffer->bytes <= scratch[i]->offset)
+            break;
+        size_t end = scratch[i]->offset + scratch[i]->bytes;
+        offset = end > offset ? end : offset;
+    }
+    return offset;
+}
+
+static lmu_status plan_memory(Graph *g)
+{
+    size_t count = 0;
+    for (Buffer *buffer = g->buffers; buffer; buffer = buffer->next)
+        count++;
+    Buffer **order;
+    TRY(memory_new(&order, 2 * count, sizeof *order, "a memory plan"));
+    size_t filled = 0;
+    for (Buffer *buffer = g->buffers; buffer; buffer = buffer->next)
+        order[filled++] = buffer;
+    qsort(order, count, sizeof *order, buffer_larger);
+    for (size_t i = 0; i < count; i++) {
+        order[i]->offset = place_buffer(g, order[i], order, i, order + count);
+        size_t end = order[i]->offset + order[i]->bytes;
+        g->memory_bytes = end > g->memory_bytes ? end : g->memory_bytes;
+    }
+    free(order);
+    TRY(backend_alloc(g->backend, g->memory_bytes, &g->memory));
+    return backend_reserve(g->backend, g->workspace);
+}
+
+static lmu_status plan_constants(Graph *g)
+{
+    for (Tensor *tensor = g->tensors; tensor; tensor = tensor->next)
+        if (tensor->kind == TENSOR_CONSTANT)
+            g->constant_numbers += (tensor_stride(tensor) + 15) / 16 * 16;
+    TRY(backend_alloc(g->backend, (size_t)g->constant_numbers * g->backend->real_size, &g->constants));
+    int64_t offset = 0;
+    for (Tensor *tensor = g->tensors; tensor; tensor = tensor->next) {
+        if (tensor->kind != TENSOR_CONSTANT)
+            continue;
+        if (!(tensor->buffer = arena_alloc(g->arena, 1, sizeof *tensor->buffer)))
+            return LMU_MEMORY;
+        tensor->buffer->offset = (size_t)offset * g->backend->real_size;
+        int64_t numbers = tensor_stride(tensor);
+        KERNEL(g->backend, put_f64, numbers, tensor->constant, real_at(g->backend, g->constants, offset));
+        offset += (numbers + 15) / 16 * 16;
+    }
+    return LMU_OK;
+}
+
+lmu_status graph_plan(Graph *g, Tensor *result)
+{
+    if (g->status != LMU_OK)
+        return error_set(g->status, "%s", g->message);
+    if (!result || !result->producer)
+        return error_set(LMU_USAGE, "a graph needs an operator's output as its result");
+    g->result = result;
+    result->kept = true;
+    plan_wanted(g);
+    TRY(plan_reached(g));
+    TRY(plan_steps(g));
+    TRY(plan_values(g));
+    TRY(plan_gradients(g));
+    TRY(plan_memory(g));
+    TRY(plan_constants(g));
+    g->planned = true;
+    return LMU_OK;
+}

@@ -1,0 +1,206 @@
+/* Running a planned graph. */
+#include <math.h>
+#include <string.h>
+
+#include "tensor/graph_internal.h"
+
+/* Checks a run against the capacity and fills g->current. */
+static lmu_status run_rows(Graph *g, const Run *run)
+{
+    if (run->rows < 0 || run->rows > g->rows)
+        return error_set(LMU_USAGE, "a run of %d rows on a graph for %d", run->rows, g->rows);
+    g->offset[0] = g->chunk[0] = 0;
+    for (int r = 0; r < run->rows; r++) {
+        int64_t count = run->count[r];
+        if (count < 0 || count > g->tokens - g->offset[r])
+            return error_set(LMU_USAGE, "a run with %lld tokens in row %d: the graph holds %lld in all", (long long)count,
+                             r, (long long)g->tokens);
+        g->slot[r] = run->slot ? run->slot[r] : r;
+        g->sample[r] = run->sample ? run->sample[r] : r;
+        if (run->state && (g->slot[r] < 0 || g->slot[r] >= run->state->rows))
+            return error_set(LMU_USAGE, "row %d asks for stream %lld of %lld", r, (long long)g->slot[r],
+                             (long long)run->state->rows);
+        g->position[r] = run->state ? run->state->position[g->slot[r]] : 0;
+        g->offset[r + 1] = g->offset[r] + count;
+        g->chunk[r + 1] = g->chunk[r] + (count + LEGENDRE_CHUNK - 1) / LEGENDRE_CHUNK;
+    }
+    g->current.count = run->rows;
+    g->current.tokens = g->offset[run->rows];
+    return LMU_OK;
+}
+
+static lmu_status run_check(Graph *g, const Run *run)
+{
+    if (!g->planned)
+        return error_set(LMU_USAGE, "a graph must be planned before it runs");
+    if (!g->params->sealed || g->params->writing)
+        return error_set(LMU_USAGE, "a graph cannot run while its parameters are being written");
+    if (g->mode == GRAPH_TRAIN && !g->params->gradients)
+        return error_set(LMU_USAGE, "a training graph needs params_train first");
+    if (run->state && (run->state->slots != (int)g->state_count ||
+                       (g->state_count && memcmp(run->state->numbers, g->states, g->state_count * sizeof *g->states) != 0)))
+        return error_set(LMU_MISMATCH, "a stream state of another model");
+    TRY(run_rows(g, run));
+    for (Node *node = g->first; node; node = node->next)
+        if (node->op->check)
+            TRY(node->op->check(node, &g->current));
+    return LMU_OK;
+}
+
+static void run_poison(Graph *g, int index)
+{
+    for (Buffer *buffer = g->buffers; buffer; buffer = buffer->next)
+        if (buffer->last == index && !buffer->integer)
+            KERNEL(g->backend, fill, (int64_t)(buffer->bytes / g->backend->real_size), NAN,
+                   (Real *)((char *)g->memory + buffer->offset));
+}
+
+/* The gradients' start: the result's, if it is no loss. */
+static void run_seed_gradient(Graph *g, const Run *run)
+{
+    if (g->result->gradient && run->result_gradient)
+        KERNEL(g->backend, put_f64, step_numbers(g, g->result), run->result_gradient, tensor_gradient(g, g->result));
+}
+
+lmu_status graph_run(Graph *g, const Run *run)
+{
+    TRY(run_check(g, run));
+    g->run = run;
+    size_t bytes = (size_t)g->current.tokens * sizeof(int32_t);
+    if (g->ids && run->ids)
+        KERNEL(g->backend, put_bytes, bytes, run->ids, tensor_data(g, g->ids));
+    if (g->targets && run->targets)
+        KERNEL(g->backend, put_bytes, bytes, run->targets, tensor_data(g, g->targets));
+    bool seeded = false;
+    for (int index = 0; index < g->step_count; index++) {
+        const Step *step = &g->steps[index];
+        if (step->backward && !seeded) {
+            run_seed_gradient(g, run);
+            seeded = true;
+        }
+        (step->backward ? step->node->op->backward : step->node->op->forward)(g, step);
+        if (g->flags & GRAPH_POISON)
+            run_poison(g, index);
+    }
+    for (int r = 0; run->state && r < run->rows; r++)
+        run->state->position[g->slot[r]] += run->count[r];
+    return LMU_OK;
+}
+
+lmu_status graph_put(Graph *g, Tensor *tensor, int64_t numbers, const double *values)
+{
+    int64_t limit = tensor_stride(tensor) * (tensor->lead == LEAD_NONE ? 1 : tensor->shape[0]);
+    if (numbers > limit)
+        return error_set(LMU_USAGE, "%lld numbers for a tensor of %lld", (long long)numbers, (long long)limit);
+    KERNEL(g->backend, put_f64, numbers, values, tensor_data(g, tensor));
+    return LMU_OK;
+}
+
+void graph_get(Graph *g, const Tensor *tensor, int64_t numbers, double *values)
+{
+    KERNEL(g->backend, get_f64, numbers, tensor_data(g, tensor), values);
+}
+
+void graph_get_f32(Graph *g, const Tensor *tensor, int64_t numbers, float *values)
+{
+    KERNEL(g->backend, get_f32, numbers, tensor_data(g, tensor), values);
+}
+
+void graph_get_gradient(Graph *g, const Tensor *tensor, int64_t numbers, double *values)
+{
+    KERNEL(g->backend, get_f64, numbers, tensor_gradient(g, tensor), values);
+}
+
+Real *tensor_data(const Graph *g, const Tensor *tensor)
+{
+    switch (tensor->kind) {
+    case TENSOR_PARAM:
+        return real_at(g->backend, g->params->values, tensor->param->offset);
+    case TENSOR_CONSTANT:
+        return (Real *)((char *)g->constants + tensor->buffer->offset);
+    case TENSOR_ACTIVATION:
+    case TENSOR_INPUT:
+        break;
+    }
+    return (Real *)((char *)g->memory + tensor->buffer->offset);
+}
+
+Real *tensor_gradient(const Graph *g, const Tensor *tensor)
+{
+    if (!tensor->wanted)
+        return NULL;
+    if (tensor->kind == TENSOR_PARAM)
+        return real_at(g->backend, g->params->gradients, tensor->param->offset);
+    return tensor->gradient ? (Real *)((char *)g->memory + tensor->gradient->offset) : NULL;
+}
+
+const Rows *step_rows(const Graph *g)
+{
+    return &g->current;
+}
+
+const Run *step_run(const Graph *g)
+{
+    return g->run;
+}
+
+int64_t step_extent(const Graph *g, const Tensor *tensor)
+{
+    switch (tensor->lead) {
+    case LEAD_TOKENS:
+        return g->current.tokens;
+    case LEAD_ROWS:
+        return g->current.count;
+    case LEAD_CHUNKS:
+        return g->chunk[g->current.count];
+    case LEAD_NONE:
+        break;
+    }
+    return 1;
+}
+
+int64_t step_numbers(const Graph *g, const Tensor *tensor)
+{
+    return step_extent(g, tensor) * tensor_stride(tensor);
+}
+
+Real *step_in(const Graph *g, const Step *s, int i)
+{
+    return tensor_data(g, s->node->in[i]);
+}
+
+const int32_t *step_ids(const Graph *g, const Step *s, int i)
+{
+    return (const int32_t *)tensor_data(g, s->node->in[i]);
+}
+
+Real *step_out(const Graph *g, const Step *s)
+{
+    return tensor_data(g, s->node->out);
+}
+
+Real *step_saved(const Graph *g, const Step *s, int i)
+{
+    return tensor_data(g, s->node->saved[i]);
+}
+
+Real *step_state(const Graph *g, const Step *s)
+{
+    const State *state = g->run->state;
+    return state && s->node->state >= 0 ? real_at(g->backend, state->data, state->offset[s->node->state]) : NULL;
+}
+
+Real *step_gradient(const Graph *g, const Step *s, int i)
+{
+    return tensor_gradient(g, s->node->in[i]);
+}
+
+Real *step_gradient_out(const Graph *g, const Step *s)
+{
+    return tensor_gradient(g, s->node->out);
+}
+
+bool step_add(const Graph *g, const Step *s, int i)
+{
+    return s->add[i] || (s->node->in[i]->kind == TENSOR_PARAM && !g->run->first_micro_batch);
+}
