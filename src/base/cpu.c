@@ -10,6 +10,7 @@
 
 static char cpu_name[128];
 static MachineIsa cpu_isa;
+static pthread_once_t cpu_once = PTHREAD_ONCE_INIT;
 
 static void cpu_find_name(void)
 {

@@ -3,6 +3,7 @@
 #define LMU_CLI_COMMAND_H
 
 #include <signal.h>
+#include <stdio.h>
 
 #include "base/field.h"
 #include "base/progress.h"
@@ -22,9 +23,19 @@ typedef struct Command {
 extern const Command *const commands[]; /* NULL ends; in the order of --help */
 
 /* fields_init, fields_parse into `values` (one struct a table, in the table's order). On --help prints it and sets *help:
- * the command then returns LMU_OK at once. */
+ * the command then returns LMU_OK at once. After a failure and after help there is nothing left to free. */
 lmu_status command_parse(const Command *command, int argc, char *const *argv, void *const *values, bool *help);
 void command_free(const Command *command, void *const *values);
+
+/* Help for one command, as --help prints it and as a section of docs/cli.md; the list of all commands. */
+void command_help(FILE *out, const Command *command);
+void command_markdown(FILE *out, const Command *command);
+void command_overview(FILE *out);
+
+/* The command whose name (one word or two) argv begins with, and the number of words; NULL if there is none. */
+const Command *command_find(int argc, char *const *argv, int *words);
+/* Writes to the error slot what to do about an argv that names no command: LMU_USAGE. */
+lmu_status command_unknown(int argc, char *const *argv);
 
 /* Set by SIGINT and SIGTERM; a second signal ends the process at once. */
 extern volatile sig_atomic_t command_interrupt;

@@ -1,0 +1,93 @@
+/* lmu: the program. Finds the command, runs it, says what went wrong and exits: 0 done, 1 failed, 2 wrong usage,
+ * 130 interrupted. */
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/command.h"
+
+extern const Command plot_command;
+extern const Command help_command;
+
+const Command *const commands[] = {
+    &plot_command,
+    &help_command,
+    NULL,
+};
+
+enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_INTERRUPTED = 130 };
+
+volatile sig_atomic_t command_interrupt;
+
+static void on_interrupt(int signal_number)
+{
+    (void)signal_number;
+    if (command_interrupt)
+        _exit(EXIT_INTERRUPTED);
+    command_interrupt = 1;
+}
+
+/* Reads are restarted after the first signal: work looks at command_interrupt and stops where it can save. A reader of
+ * our output that goes away ends us quietly, whatever the parent process had set. */
+static void install_signals(void)
+{
+    struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = SA_RESTART};
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    signal(SIGPIPE, SIG_DFL);
+}
+
+static int exit_code(lmu_status status)
+{
+    switch (status) {
+    case LMU_OK:
+        return EXIT_DONE;
+    case LMU_USAGE:
+        return EXIT_USAGE;
+    case LMU_INTERRUPTED:
+        return EXIT_INTERRUPTED;
+    default:
+        return EXIT_FAILED;
+    }
+}
+
+static int report(const char *name, lmu_status status)
+{
+    command_progress_end();
+    if (status == LMU_OK && (fflush(stdout) != 0 || ferror(stdout)))
+        status = error_set(LMU_IO, "cannot write to standard output; is the disk full?");
+    if (status == LMU_OK)
+        return EXIT_DONE;
+    fflush(stdout);
+    const char *message = lmu_error_message();
+    if (!*message)
+        message = status == LMU_INTERRUPTED ? "interrupted" : "failed";
+    fprintf(stderr, "lmu%s%s: %s\n", *name ? " " : "", name, message);
+    if (status == LMU_USAGE)
+        fprintf(stderr, "See 'lmu%s%s --help'.\n", *name ? " " : "", name);
+    return exit_code(status);
+}
+
+int main(int argc, char **argv)
+{
+    install_signals();
+    if (argc < 2) {
+        command_overview(stderr);
+        return EXIT_USAGE;
+    }
+    if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) {
+        command_overview(stdout);
+        return report("", LMU_OK);
+    }
+    if (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-V")) {
+        printf("lmu %s\n", lmu_version());
+        return report("", LMU_OK);
+    }
+    int words;
+    const Command *command = command_find(argc - 1, argv + 1, &words);
+    if (!command)
+        return report("", command_unknown(argc - 1, argv + 1));
+    return report(command->name, command->run(argc - words, argv + words));
+}
