@@ -221,7 +221,7 @@ static void broken_files_are_refused(void **state)
     expect_broken("\xff\xff\xff\xff\xff\xff\xff\xff{}", 10,
                   "no safetensors file: its header would have 18446744073709551615 bytes (100000000 at most)");
     expect_broken("PK\x03\x04 an archive", 16,
-                  "no safetensors file: its header would have 7953750350240074576 bytes (100000000 at most)");
+                  "no safetensors file: its header would have 2336912046786038608 bytes (100000000 at most)");
 }
 
 static void what_is_odd_but_right_is_read(void **state)
