@@ -145,7 +145,7 @@ void fields_markdown(FILE *out, const FieldGroup *groups, size_t count)
         const FieldTable *table = groups[g].table;
         if (!table->count)
             continue;
-        fprintf(out, "%s%s\n\n| option | default | range | meaning |\n|---|---|---|---|\n", g ? "\n" : "",
+        fprintf(out, "%s**%s**\n\n| option | default | range | meaning |\n|---|---|---|---|\n", g ? "\n" : "",
                 table->title);
         for (size_t i = 0; i < table->count; i++) {
             const Field *field = &table->fields[i];

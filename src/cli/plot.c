@@ -25,7 +25,7 @@ static const Field plot_fields[] = {
      .required = true},
     FIELD_STRING_OF(PlotOptions, out, NULL, "FILE", "where the SVG is written; without it, RUN/loss.svg"),
     FIELD_STRING_OF(PlotOptions, title, NULL, "TEXT", "heading of the picture; without it, the name of the run"),
-    FIELD_REAL_OF(PlotOptions, smooth, "20", 0, 10000, "steps",
+    FIELD_REAL_OF(PlotOptions, smooth, "10", 0, 10000, "steps",
                   "training loss is averaged over about so many logged steps; 0 draws every one as it is"),
 };
 static const FieldTable plot_table = {"Options", plot_fields, sizeof plot_fields / sizeof *plot_fields};
@@ -196,6 +196,7 @@ static void curve_script(FILE *out, const Curve *curve, const char *title)
             "set xlabel 'text read (%s)' textcolor '#222222'\n"
             "set ylabel 'loss (nats a token)' textcolor '#222222'\n"
             "set border 3 linecolor '#666666'\nset tics nomirror textcolor '#222222'\n"
+            "set autoscale xfixmax\n"
             "set grid linecolor '#dddddd'\nset key top right textcolor '#222222'\nset xrange [0:*]\n",
             unit);
     const char *separator = "plot ";
