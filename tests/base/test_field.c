@@ -258,7 +258,7 @@ static void test_command_line_refusals(void **state)
         {WORDS("run", "--dim", "-3"), "--dim: -3 is out of range; it goes from 1 to 65536"},
         {WORDS("run", "--weight-decay", "-.5"), "--weight-decay: -.5 is out of range; it goes from 0 to 1"},
         {WORDS("run", "--dim="), "--dim: an empty value; a whole number (such as 8000, 1.5k or 20M) is expected"},
-        {WORDS("run", "--no-dim"), "unknown option --no-dim; did you mean --norm?"},
+        {WORDS("run", "--no-dim"), "unknown option --no-dim; see --help"},
         {WORDS("run", "--no-tied=1"), "--no-tied: takes no value"},
         {WORDS("--tied"), "RUN is missing: the run"},
     };
