@@ -7,10 +7,12 @@
 
 #include "cli/command.h"
 
+extern const Command ngram_command;
 extern const Command plot_command;
 extern const Command help_command;
 
 const Command *const commands[] = {
+    &ngram_command,
     &plot_command,
     &help_command,
     NULL,
