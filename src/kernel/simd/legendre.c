@@ -1,0 +1,427 @@
+/* The Legendre memory and implicit self-attention, vectors along channels.
+ *
+ * First a scan gives the state at the start of every chunk of C steps, sequential over chunks and parallel over rows and tiles of
+ * channels: it jumps a whole chunk with the last rows of the chunk matrix W, M_C = W_last [M_0; x]. After that all chunks, of
+ * one long row or of many, are independent tasks. Inside a chunk the states follow by the recurrence: with vectors along
+ * channels its q^2 + q multiply-adds a step are fewer than a product with W needs, and nothing waits on anything but the step
+ * before. No array has more than a chunk's M.
+ *
+ * The backward pass computes a chunk's states again, and the adjoint states G_t = dM_t + Abar^T G_{t+1} as if nothing came after
+ * the chunk. What does come after enters linearly: a last scan carries it from chunk to chunk, backwards,
+ *     dx_s += W_last[:, Q+s]^T G_end,     G_0 += W_last[:, :Q]^T G_end.
+ *
+ * Channels are padded to whole vectors in the scratch memory (Dp), with zeros. */
+#include <math.h>
+#include <omp.h>
+
+#include "kernel/simd/simd.h"
+
+#include "kernel/simd/tile.h"
+
+#define CHUNK LEGENDRE_CHUNK
+#define SCAN_CHANNELS 64 /* channels a task of a scan */
+
+static int64_t padded(int64_t d)
+{
+    return (d + LANES - 1) / LANES * LANES;
+}
+
+/* Copies `rows` rows of n numbers between arrays of different row lengths; the padding of `to` is zeroed up to `fill`. */
+static void copy_rows(int64_t rows, int64_t n, const float *from, int64_t from_row, float *to, int64_t to_row, int64_t fill)
+{
+    for (int64_t i = 0; i < rows; i++) {
+        memcpy(to + i * to_row, from + i * from_row, (size_t)n * sizeof *to);
+        for (int64_t j = n; j < fill; j++)
+            to[i * to_row + j] = 0;
+    }
+}
+
+/* -- chunks -- */
+
+typedef struct Chunk {
+    int row;
+    int64_t index, first, count; /* of all chunks; first token; steps */
+    bool last;                   /* of its row */
+} Chunk;
+
+/* The chunk with this index; *row is where to begin looking and moves on. */
+static Chunk chunk_at(const Rows *rows, int64_t index, int row)
+{
+    while (rows->chunk[row + 1] <= index)
+        row++;
+    int64_t first = rows->offset[row] + (index - rows->chunk[row]) * CHUNK, left = rows->offset[row + 1] - first;
+    return (Chunk){row, index, first, left < CHUNK ? left : CHUNK, left <= CHUNK};
+}
+
+/* -- scans -- */
+
+/* One row and tile of channels from `channel` on: the boundaries, and the last state. */
+static void scan_tile(const LegendreShape *s, LegendreForm form, const Rows *rows, int row, int64_t channel,
+                      const float *w, const float *x, float *state, float *boundary, float *scratch)
+{
+    int64_t q = s->order, d = s->channels, width = q + CHUNK;
+    int64_t n = d - channel < SCAN_CHANNELS ? d - channel : SCAN_CHANNELS, np = padded(n);
+    float *current = scratch, *next = current + (q + CHUNK) * SCAN_CHANNELS; /* current: [Q + C x np], state then inputs */
+    memset(current, 0, (size_t)(q * np) * sizeof *current);
+    if (state)
+        copy_rows(q, n, state + rows->slot[row] * q * d + channel, d, current, np, np);
+    for (int64_t k = rows->chunk[row]; k < rows->chunk[row + 1]; k++) {
+        Chunk chunk = chunk_at(rows, k, row);
+        float *inputs = current + q * np;
+        copy_rows(q, n, current, np, boundary + k * q * d + channel, d, 0);
+        copy_rows(chunk.count, n, x + chunk.first * d + channel, d, inputs, np, np);
+        if (form == LEGENDRE_CHUNKED) {
+            TileOperand last = {w + (chunk.count - 1) * q * width, width, 1};
+            tile_product(q, np, q + chunk.count, last, current, np, next, np, false);
+            memcpy(current, next, (size_t)(q * np) * sizeof *current);
+        } else {
+            for (int64_t t = 0; t < chunk.count; t++) {
+                tile_product(q, np, q, (TileOperand){w, width, 1}, current, np, next, np, false);
+                tile_product(q, np, 1, (TileOperand){w + q, width, 1}, inputs + t * np, np, next, np, true);
+                memcpy(current, next, (size_t)(q * np) * sizeof *current);
+            }
+        }
+    }
+    if (state)
+        copy_rows(q, n, current, np, state + rows->slot[row] * q * d + channel, d, 0);
+}
+
+static int64_t scan_scratch(const LegendreShape *s)
+{
+    return (2 * s->order + CHUNK) * SCAN_CHANNELS;
+}
+
+static void legendre_scan(Backend *b, const LegendreShape *s, LegendreForm form, const Rows *rows, const Real *W,
+                          const Real *X, Real *STATE, Real *BOUNDARY)
+{
+    int64_t tiles = (s->channels + SCAN_CHANNELS - 1) / SCAN_CHANNELS;
+#pragma omp parallel for num_threads(b->threads) schedule(static)
+    for (int64_t task = 0; task < rows->count * tiles; task++)
+        scan_tile(s, form, rows, (int)(task / tiles), task % tiles * SCAN_CHANNELS, (const float *)W, (const float *)X,
+                  (float *)STATE, (float *)BOUNDARY, (float *)b->workspace + omp_get_thread_num() * scan_scratch(s));
+}
+
+/* Carries adjoint states backwards through the chunks of one row and tile of channels: boundary holds each chunk's own G_0. */
+static void adjoint_tile(const LegendreShape *s, const Rows *rows, int row, int64_t channel, const float *w,
+                         const float *boundary, float *dx, float *scratch)
+{
+    int64_t q = s->order, d = s->channels, width = q + CHUNK;
+    int64_t n = d - channel < SCAN_CHANNELS ? d - channel : SCAN_CHANNELS, np = padded(n);
+    float *end = scratch, *start = end + q * SCAN_CHANNELS, *steps = start + q * SCAN_CHANNELS;
+    for (int64_t k = rows->chunk[row + 1] - 1; k >= rows->chunk[row]; k--) {
+        Chunk chunk = chunk_at(rows, k, row);
+        const float *last = w + (chunk.count - 1) * q * width;
+        copy_rows(q, n, boundary + k * q * d + channel, d, start, np, np);
+        if (!chunk.last) {
+            tile_product(chunk.count, np, q, (TileOperand){last + q, 1, width}, end, np, steps, np, false);
+            for (int64_t t = 0; t < chunk.count; t++)
+                for (int64_t j = 0; j < n; j++)
+                    dx[(chunk.first + t) * d + channel + j] += steps[t * np + j];
+            tile_product(q, np, q, (TileOperand){last, 1, width}, end, np, start, np, true);
+        }
+        memcpy(end, start, (size_t)(q * np) * sizeof *end);
+    }
+}
+
+static void adjoint_scan(Backend *b, const LegendreShape *s, const Rows *rows, const float *w, const float *boundary,
+                         float *dx)
+{
+    int64_t tiles = (s->channels + SCAN_CHANNELS - 1) / SCAN_CHANNELS;
+#pragma omp parallel for num_threads(b->threads) schedule(static)
+    for (int64_t task = 0; task < rows->count * tiles; task++)
+        adjoint_tile(s, rows, (int)(task / tiles), task % tiles * SCAN_CHANNELS, w, boundary, dx,
+                     (float *)b->workspace + omp_get_thread_num() * scan_scratch(s));
+}
+
+/* -- one chunk's scratch memory, all with rows of Dp -- */
+
+typedef struct Scratch {
+    float *state; /* [Q], then x [C] */
+    float *x;
+    float *m;     /* [C x Q] */
+    float *f;     /* [3P] gelu(z) of one step */
+    float *slope; /* [3P] gelu'(z) of one step */
+    float *dz;    /* [C x 3P] */
+    float *dm;    /* [C x Q], then adjoint states */
+    float *dy;    /* [1] */
+    float *score; /* [P x P] softmax, then three of P and one more P x P */
+    float *partial; /* gradients of l [3P x Q], bias [3P], p [P] of this thread */
+} Scratch;
+
+static int64_t round16(int64_t n)
+{
+    return (n + 15) / 16 * 16;
+}
+
+static int64_t partial_numbers(const LegendreShape *s, int64_t p)
+{
+    return round16(3 * p * s->order + 4 * p);
+}
+
+static int64_t scratch_numbers(const LegendreShape *s, int64_t p)
+{
+    int64_t q = s->order, rows = q + CHUNK + 2 * CHUNK * q + 6 * p + CHUNK * 3 * p + 1;
+    int64_t numbers = rows * padded(s->channels) + round16(2 * p * p + 3 * p) + partial_numbers(s, p);
+    return round16(numbers > scan_scratch(s) ? numbers : scan_scratch(s));
+}
+
+static Scratch scratch_lay(Backend *b, const LegendreShape *s, int64_t p, int thread)
+{
+    int64_t q = s->order, dp = padded(s->channels);
+    Scratch o;
+    o.state = (float *)b->workspace + thread * scratch_numbers(s, p);
+    o.x = o.state + q * dp;
+    o.m = o.x + CHUNK * dp;
+    o.dm = o.m + CHUNK * q * dp;
+    o.f = o.dm + CHUNK * q * dp;
+    o.slope = o.f + 3 * p * dp;
+    o.dz = o.slope + 3 * p * dp;
+    o.dy = o.dz + CHUNK * 3 * p * dp;
+    o.score = o.dy + dp;
+    o.partial = o.score + round16(2 * p * p + 3 * p);
+    return o;
+}
+
+static size_t legendre_workspace(Backend *b, const LegendreShape *s, int64_t p)
+{
+    return (size_t)(b->threads * scratch_numbers(s, p)) * sizeof(float);
+}
+
+/* o->m [c x Q x Dp] of a chunk from its boundary and x, by the recurrence or by the chunk matrix. */
+static void chunk_memory(const LegendreShape *s, LegendreForm form, const Chunk *chunk, const float *w, const float *x,
+                         const float *boundary, Scratch *o)
+{
+    int64_t q = s->order, d = s->channels, dp = padded(d), width = q + CHUNK;
+    copy_rows(q, d, boundary + chunk->index * q * d, d, o->state, dp, dp);
+    copy_rows(chunk->count, d, x + chunk->first * d, d, o->x, dp, dp);
+    if (form == LEGENDRE_CHUNKED) {
+        tile_product(chunk->count * q, dp, q + chunk->count, (TileOperand){w, width, 1}, o->state, dp, o->m, dp, false);
+        return;
+    }
+    for (int64_t t = 0; t < chunk->count; t++) {
+        float *next = o->m + t * q * dp;
+        tile_product(q, dp, q, (TileOperand){w, width, 1}, t ? next - q * dp : o->state, dp, next, dp, false);
+        tile_product(q, dp, 1, (TileOperand){w + q, width, 1}, o->x + t * dp, dp, next, dp, true);
+    }
+}
+
+/* From dm [c x Q x Dp]: the adjoint states in its place, dx of the chunk, and the chunk's own G_0 into its boundary. */
+static void chunk_adjoint(const LegendreShape *s, const Chunk *chunk, const float *w, float *boundary, float *dx, bool add,
+                          Scratch *o)
+{
+    int64_t q = s->order, d = s->channels, dp = padded(d), width = q + CHUNK;
+    TileOperand transposed = {w, 1, width}, input = {w + q, 0, width};
+    for (int64_t t = chunk->count - 1; t >= 0; t--) {
+        float *g = o->dm + t * q * dp;
+        if (t + 1 < chunk->count)
+            tile_product(q, dp, q, transposed, g + q * dp, dp, g, dp, true);
+        if (dx) {
+            float *to = dx + (chunk->first + t) * d;
+            tile_product(1, dp, q, input, g, dp, o->x, dp, false);
+            if (add)
+                for (int64_t j = 0; j < d; j++)
+                    to[j] += o->x[j];
+            else
+                memcpy(to, o->x, (size_t)d * sizeof *to);
+        }
+    }
+    tile_product(q, dp, q, transposed, o->dm, dp, o->state, dp, false);
+    copy_rows(q, d, o->state, dp, boundary + chunk->index * q * d, d, 0);
+}
+
+/* Runs `body` for every chunk: each thread takes a contiguous share, in order, with scratch memory of its own. */
+#define FOR_CHUNKS(p, body)                                                                                            \
+    _Pragma("omp parallel num_threads(b->threads)")                                                                    \
+    {                                                                                                                  \
+        int64_t total = rows->chunk[rows->count], thread = omp_get_thread_num(), team = omp_get_num_threads();         \
+        Scratch o = scratch_lay(b, s, p, (int)thread);                                                                 \
+        int row = 0;                                                                                                   \
+        for (int64_t index = total * thread / team; index < total * (thread + 1) / team; index++) {                    \
+            Chunk chunk = chunk_at(rows, index, row);                                                                  \
+            row = chunk.row;                                                                                           \
+            body                                                                                                       \
+        }                                                                                                              \
+    }
+
+static void legendre_memory(Backend *b, const LegendreShape *s, LegendreForm form, const Rows *rows, const Real *W,
+                            const Real *X, const Real *BOUNDARY, Real *M)
+{
+    int64_t size = s->order * s->channels;
+    FOR_CHUNKS(0, {
+        chunk_memory(s, form, &chunk, (const float *)W, (const float *)X, (const float *)BOUNDARY, &o);
+        copy_rows(chunk.count * s->order, s->channels, o.m, padded(s->channels), (float *)M + chunk.first * size,
+                  s->channels, 0);
+    })
+}
+
+static void legendre_memory_back(Backend *b, const LegendreShape *s, LegendreForm form, const Rows *rows,
+                                 const Real *W, const Real *DM, Real *BOUNDARY, Real *DX, bool add)
+{
+    (void)form; /* the adjoint of the recurrence is the adjoint of both */
+    int64_t size = s->order * s->channels;
+    FOR_CHUNKS(0, {
+        int64_t dp = padded(s->channels);
+        copy_rows(chunk.count * s->order, s->channels, (const float *)DM + chunk.first * size, s->channels, o.dm, dp, dp);
+        chunk_adjoint(s, &chunk, (const float *)W, (float *)BOUNDARY, (float *)DX, add, &o);
+    })
+    adjoint_scan(b, s, rows, (const float *)W, (const float *)BOUNDARY, (float *)DX);
+}
+
+/* -- implicit attention -- */
+
+/* o->f = gelu(L m + bias) [3P x Dp], and o->slope if asked; padding is 0 in both. */
+static void step_project(const LegendreShape *s, const AttentionParameters *a, const float *m, bool slope, Scratch *o)
+{
+    int64_t q = s->order, d = s->channels, dp = padded(d), rows = 3 * a->reduced;
+    const float *bias = (const float *)a->bias;
+    for (int64_t i = 0; i < rows; i++)
+        for (int64_t j = 0; j < dp; j += LANES)
+            store(o->f + i * dp + j, splat(bias[i]));
+    tile_product(rows, dp, q, (TileOperand){(const float *)a->l, q, 1}, m, dp, o->f, dp, true);
+    for (int64_t i = 0; i < rows * dp; i += LANES) {
+        vec x = load(o->f + i), distribution, density;
+        normal_vec(x, &distribution, &density);
+        store(o->f + i, x * distribution);
+        if (slope)
+            store(o->slope + i, distribution + x * density);
+    }
+    for (int64_t i = 0; d < dp && i < rows; i++) {
+        memset(o->f + i * dp + d, 0, (size_t)(dp - d) * sizeof(float));
+        if (slope)
+            memset(o->slope + i * dp + d, 0, (size_t)(dp - d) * sizeof(float));
+    }
+}
+
+/* o->score = softmax(Q K^T / sqrt(D)), then weight [P] = p softmax behind it. */
+static float *step_attend(const LegendreShape *s, const AttentionParameters *a, Scratch *o)
+{
+    int64_t p = a->reduced, dp = padded(s->channels);
+    const float *pooling = (const float *)a->p;
+    float *weight = o->score + p * p, scaling = 1 / sqrtf((float)s->channels);
+    memset(o->score, 0, (size_t)(p * p + p) * sizeof(float));
+    dot_product(p, p, 1, dp, o->f, dp, 0, o->f + p * dp, dp, 0, o->score, p);
+    for (int64_t i = 0; i < p; i++) {
+        float *row = o->score + i * p, top = row[0], total = 0;
+        for (int64_t j = 1; j < p; j++)
+            top = row[j] > top ? row[j] : top;
+        int64_t j = 0;
+        for (; j < p; j += LANES) {
+            int64_t n = p - j < LANES ? p - j : LANES;
+            store_part(row + j, exp_vec((load_part(row + j, n) - top) * scaling), n);
+        }
+        for (j = 0; j < p; j++)
+            total += row[j];
+        for (j = 0; j < p; j++) {
+            row[j] /= total;
+            weight[j] += pooling[i] * row[j];
+        }
+    }
+    return weight;
+}
+
+static void implicit_attention(Backend *b, const LegendreShape *s, const AttentionParameters *a, const Rows *rows,
+                               const Real *W, const Real *X, const Real *BOUNDARY, Real *Y)
+{
+    int64_t q = s->order, d = s->channels, dp = padded(d), p = a->reduced;
+    FOR_CHUNKS(p, {
+        chunk_memory(s, LEGENDRE_RECURRENT, &chunk, (const float *)W, (const float *)X, (const float *)BOUNDARY, &o);
+        for (int64_t t = 0; t < chunk.count; t++) {
+            step_project(s, a, o.m + t * q * dp, false, &o);
+            const float *weight = step_attend(s, a, &o);
+            tile_product(1, dp, p, (TileOperand){weight, 0, 1}, o.f + 2 * p * dp, dp, o.dy, dp, false);
+            memcpy((float *)Y + (chunk.first + t) * d, o.dy, (size_t)d * sizeof(float));
+        }
+    })
+}
+
+/* dz [3P x Dp] of one step, and the thread's gradient of p. */
+static void step_back(const LegendreShape *s, const AttentionParameters *a, const float *weight, float *dz, float *dp_sum,
+                      Scratch *o)
+{
+    int64_t p = a->reduced, dp = padded(s->channels);
+    float *dweight = o->score + p * p + p, *dscore = dweight + 2 * p, scaling = 1 / sqrtf((float)s->channels);
+    const float *query = o->f, *key = query + p * dp, *value = key + p * dp, *pooling = (const float *)a->p;
+    memset(dweight, 0, (size_t)p * sizeof(float));
+    dot_product(1, p, 1, dp, o->dy, 0, 0, value, dp, 0, dweight, p);
+    for (int64_t i = 0; i < p; i++) {
+        const float *row = o->score + i * p;
+        float mean = 0;
+        for (int64_t j = 0; j < p; j++)
+            mean += row[j] * dweight[j];
+        dp_sum[i] += mean;
+        for (int64_t j = 0; j < p; j++)
+            dscore[i * p + j] = pooling[i] * row[j] * (dweight[j] - mean) * scaling;
+    }
+    tile_product(p, dp, p, (TileOperand){dscore, p, 1}, key, dp, dz, dp, false);
+    tile_product(p, dp, p, (TileOperand){dscore, 1, p}, query, dp, dz + p * dp, dp, false);
+    for (int64_t j = 0; j < p; j++)
+        for (int64_t c = 0; c < dp; c += LANES)
+            store(dz + (2 * p + j) * dp + c, weight[j] * load(o->dy + c));
+    for (int64_t i = 0; i < 3 * p * dp; i += LANES)
+        store(dz + i, load(dz + i) * load(o->slope + i));
+}
+
+/* The thread's gradients of l and bias from the chunk's dz, and dm = L^T dz. */
+static void chunk_project_back(const LegendreShape *s, const AttentionParameters *a, const Chunk *chunk, Scratch *o)
+{
+    int64_t q = s->order, dp = padded(s->channels), rows = 3 * a->reduced;
+    float *dl = o->partial, *dbias = dl + rows * q;
+    dot_product(rows, q, chunk->count, dp, o->dz, dp, rows * dp, o->m, dp, q * dp, dl, q);
+    for (int64_t i = 0; i < rows; i++) {
+        vec total = {0};
+        for (int64_t t = 0; t < chunk->count; t++)
+            for (int64_t c = 0; c < dp; c += LANES)
+                total += load(o->dz + (t * rows + i) * dp + c);
+        dbias[i] += reduce_sum(total);
+    }
+    for (int64_t t = 0; t < chunk->count; t++)
+        tile_product(q, dp, rows, (TileOperand){(const float *)a->l, 1, q}, o->dz + t * rows * dp, dp, o->dm + t * q * dp, dp,
+                     false);
+}
+
+static void gradient_combine(Backend *b, const LegendreShape *s, int64_t p, const AttentionGradients *g)
+{
+    int64_t sizes[3] = {3 * p * s->order, 3 * p, p}, offset = 0;
+    Real *out[3] = {g->l, g->bias, g->p};
+    bool add[3] = {g->add_l, g->add_bias, g->add_p};
+    for (int part = 0; part < 3; offset += sizes[part++])
+        for (int64_t i = 0; out[part] && i < sizes[part]; i++) {
+            float *to = (float *)out[part] + i, total = add[part] ? *to : 0;
+            for (int thread = 0; thread < b->threads; thread++)
+                total += scratch_lay(b, s, p, thread).partial[offset + i];
+            *to = total;
+        }
+}
+
+static void implicit_attention_back(Backend *b, const LegendreShape *s, const AttentionParameters *a, const Rows *rows,
+                                    const Real *W, const Real *X, Real *BOUNDARY, const Real *DY, Real *DX, bool add,
+                                    const AttentionGradients *g)
+{
+    int64_t q = s->order, d = s->channels, dp = padded(d), p = a->reduced;
+    for (int thread = 0; thread < b->threads; thread++)
+        memset(scratch_lay(b, s, p, thread).partial, 0, (size_t)partial_numbers(s, p) * sizeof(float));
+    FOR_CHUNKS(p, {
+        chunk_memory(s, LEGENDRE_RECURRENT, &chunk, (const float *)W, (const float *)X, (const float *)BOUNDARY, &o);
+        for (int64_t t = 0; t < chunk.count; t++) {
+            step_project(s, a, o.m + t * q * dp, true, &o);
+            const float *weight = step_attend(s, a, &o);
+            copy_rows(1, d, (const float *)DY + (chunk.first + t) * d, d, o.dy, dp, dp);
+            step_back(s, a, weight, o.dz + t * 3 * p * dp, o.partial + 3 * p * q + 3 * p, &o);
+        }
+        chunk_project_back(s, a, &chunk, &o);
+        chunk_adjoint(s, &chunk, (const float *)W, (float *)BOUNDARY, (float *)DX, add, &o);
+    })
+    gradient_combine(b, s, p, g);
+    if (DX)
+        adjoint_scan(b, s, rows, (const float *)W, (const float *)BOUNDARY, (float *)DX);
+}
+
+void VARIANT_NAME(simd_legendre)(Kernels *table)
+{
+    table->legendre_scan = legendre_scan;
+    table->legendre_memory = legendre_memory;
+    table->legendre_memory_back = legendre_memory_back;
+    table->implicit_attention = implicit_attention;
+    table->implicit_attention_back = implicit_attention_back;
+    table->legendre_workspace = legendre_workspace;
+}

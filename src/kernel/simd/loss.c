@@ -1,0 +1,85 @@
+/* Softmax cross-entropy (a row a thread) and the gradient of an embedding table. */
+#include <math.h>
+
+#include "kernel/simd/simd.h"
+
+static void cross_entropy_row(float *x, int64_t v, int32_t target, float scale, float *loss)
+{
+    vec top_vec = splat(-INFINITY), total_vec = {0};
+    int64_t j = 0;
+    for (; j < whole(v); j += LANES)
+        top_vec = max_vec(load(x + j), top_vec);
+    float top = reduce_max(top_vec);
+    for (; j < v; j++)
+        top = x[j] > top ? x[j] : top;
+    float wanted = target < 0 ? 0 : x[target];
+    for (j = 0; j < whole(v); j += LANES) {
+        vec e = exp_vec(load(x + j) - top);
+        total_vec += e;
+        if (scale != 0)
+            store(x + j, e);
+    }
+    float total = reduce_sum(total_vec);
+    for (; j < v; j++) {
+        float e = expf(x[j] - top);
+        total += e;
+        x[j] = scale != 0 ? e : x[j];
+    }
+    *loss = target < 0 ? 0 : logf(total) + top - wanted;
+    if (scale == 0)
+        return;
+    float factor = target < 0 ? 0 : scale / total;
+#pragma omp simd
+    for (j = 0; j < v; j++)
+        x[j] *= factor;
+    if (target >= 0)
+        x[target] -= scale;
+}
+
+static void cross_entropy(Backend *b, int64_t n, int64_t v, Real *LOGITS, const int32_t *targets, double scale,
+                          Real *LOSS)
+{
+    PARALLEL_ROWS
+    for (int64_t i = 0; i < n; i++)
+        cross_entropy_row((float *)LOGITS + i * v, v, targets[i], (float)scale, (float *)LOSS + i);
+}
+
+static void gather(Backend *b, int64_t n, int64_t d, const int32_t *ids, const Real *TABLE, Real *Y)
+{
+    PARALLEL_ROWS
+    for (int64_t i = 0; i < n; i++) {
+        float *y = (float *)Y + i * d;
+        if (ids[i] >= 0)
+            memcpy(y, (const float *)TABLE + ids[i] * d, (size_t)d * sizeof *y);
+        else
+            memset(y, 0, (size_t)d * sizeof *y);
+    }
+}
+
+#define COLUMNS 64
+
+/* A thread owns whole columns, so rows are added in their order whatever the number of threads. */
+static void gather_back(Backend *b, int64_t n, int64_t v, int64_t d, const int32_t *ids, const Real *DY, Real *DTABLE,
+                        bool add)
+{
+    const float *dy = (const float *)DY;
+    float *dtable = (float *)DTABLE;
+    if (!add)
+        memset(dtable, 0, (size_t)(v * d) * sizeof *dtable);
+    PARALLEL_ROWS
+    for (int64_t first = 0; first < d; first += COLUMNS) {
+        int64_t end = d - first < COLUMNS ? d : first + COLUMNS;
+        for (int64_t i = 0; i < n; i++)
+            if (ids[i] >= 0)
+#pragma omp simd
+                for (int64_t j = first; j < end; j++)
+                    dtable[ids[i] * d + j] += dy[i * d + j];
+    }
+}
+
+void VARIANT_NAME(simd_loss)(Kernels *table)
+{
+    table->cross_entropy = cross_entropy;
+    table->gather = gather;
+    table->gather_back = gather_back;
+}

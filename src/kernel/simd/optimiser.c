@@ -1,0 +1,58 @@
+/* Optimiser steps. Sums run over pieces of fixed size, combined in order, so the bits do not depend on the threads. */
+#include <math.h>
+
+#include "kernel/simd/simd.h"
+
+#define PIECE 32768
+
+static double piece_squares(const float *x, int64_t n)
+{
+    double total = 0;
+#pragma omp simd reduction(+ : total)
+    for (int64_t i = 0; i < n; i++)
+        total += (double)x[i] * (double)x[i];
+    return total;
+}
+
+#define PIECES 64 /* partial sums held at a time */
+
+static void sum_squares(Backend *b, int64_t n, const Real *X, double *out)
+{
+    const float *x = (const float *)X;
+    double total = 0;
+    for (int64_t start = 0; start < n; start += PIECES * PIECE) {
+        double part[PIECES] = {0};
+        PARALLEL_ROWS
+        for (int64_t k = 0; k < PIECES; k++) {
+            int64_t first = start + k * PIECE;
+            if (first < n)
+                part[k] = piece_squares(x + first, n - first < PIECE ? n - first : PIECE);
+        }
+        for (int k = 0; k < PIECES; k++)
+            total += part[k];
+    }
+    *out = total;
+}
+
+static void adamw(Backend *b, int64_t n, const AdamW *o, Real *W, const Real *G, Real *M, Real *V)
+{
+    double correction1 = 1 - pow(o->beta1, (double)o->step), correction2 = 1 - pow(o->beta2, (double)o->step);
+    float rate = (float)(o->rate / correction1), root = (float)(1 / sqrt(correction2));
+    float keep = (float)(1 - o->rate * o->decay), factor = (float)o->gradient_scale;
+    float beta1 = (float)o->beta1, beta2 = (float)o->beta2, epsilon = (float)o->epsilon;
+    float *w = (float *)W, *m = (float *)M, *v = (float *)V;
+    const float *g = (const float *)G;
+#pragma omp parallel for simd num_threads(b->threads) schedule(static) if (parallel : n > PIECE)
+    for (int64_t i = 0; i < n; i++) {
+        float gradient = g[i] * factor;
+        m[i] = beta1 * m[i] + (1 - beta1) * gradient;
+        v[i] = beta2 * v[i] + (1 - beta2) * gradient * gradient;
+        w[i] = w[i] * keep - rate * m[i] / (sqrtf(v[i]) * root + epsilon);
+    }
+}
+
+void VARIANT_NAME(simd_optimiser)(Kernels *table)
+{
+    table->sum_squares = sum_squares;
+    table->adamw = adamw;
+}

@@ -1,0 +1,61 @@
+/* Products whose rows do not depend on their neighbours: y [N x M] = x [N x K] w^T + bias.
+ *
+ * w is packed into panels of PANEL of its rows: packed[panel][k][lane]. A tile of up to TILE_ROWS rows of x meets a panel in
+ * registers; every number of y is summed over k in order, so its bits are the same alone and among any others. */
+#include "kernel/simd/simd.h"
+
+#include "kernel/simd/tile.h"
+
+#define PANEL (2 * LANES)
+
+static int64_t packed_size(Backend *b, int64_t m, int64_t k)
+{
+    (void)b;
+    return (m + PANEL - 1) / PANEL * PANEL * k;
+}
+
+static void pack(Backend *b, int64_t m, int64_t k, const Real *W, Real *PACKED)
+{
+    const float *w = (const float *)W;
+    PARALLEL_ROWS
+    for (int64_t panel = 0; panel < (m + PANEL - 1) / PANEL; panel++) {
+        float *to = (float *)PACKED + panel * PANEL * k;
+        for (int64_t l = 0; l < k; l++)
+            for (int64_t j = 0; j < PANEL; j++)
+                to[l * PANEL + j] = panel * PANEL + j < m ? w[(panel * PANEL + j) * k + l] : 0;
+    }
+}
+
+/* One panel of y for all rows, through a buffer where the panel is not whole. */
+static void panel_product(int64_t n, int64_t m, int64_t k, int64_t panel, const float *x, const float *packed,
+                          const float *bias, float *y)
+{
+    int64_t first = panel * PANEL, width = m - first < PANEL ? m - first : PANEL;
+    const float *w = packed + first * k;
+    float start[PANEL] = {0}, buffer[TILE_ROWS * PANEL];
+    if (bias)
+        memcpy(start, bias + first, (size_t)width * sizeof *start);
+    for (int64_t i = 0; i < n; i += TILE_ROWS) {
+        int64_t rows = n - i < TILE_ROWS ? n - i : TILE_ROWS;
+        for (int64_t r = 0; r < rows; r++)
+            memcpy(buffer + r * PANEL, start, sizeof start);
+        tile_product(rows, PANEL, k, (TileOperand){x + i * k, k, 1}, w, PANEL, buffer, PANEL, true);
+        for (int64_t r = 0; r < rows; r++)
+            memcpy(y + (i + r) * m + first, buffer + r * PANEL, (size_t)width * sizeof *y);
+    }
+}
+
+static void product_rows(Backend *b, int64_t n, int64_t m, int64_t k, const Real *x, const Real *packed,
+                         const Real *bias, Real *y)
+{
+#pragma omp parallel for num_threads(b->threads) schedule(static) if (n * m * k > 65536)
+    for (int64_t panel = 0; panel < (m + PANEL - 1) / PANEL; panel++)
+        panel_product(n, m, k, panel, (const float *)x, (const float *)packed, (const float *)bias, (float *)y);
+}
+
+void VARIANT_NAME(simd_product)(Kernels *table)
+{
+    table->packed_size = packed_size;
+    table->pack = pack;
+    table->product_rows = product_rows;
+}

@@ -1,0 +1,23 @@
+/* The families of this folder, each of which overrides its kernels in a table. */
+#ifndef LMU_KERNEL_SIMD_SIMD_H
+#define LMU_KERNEL_SIMD_SIMD_H
+
+#include "kernel/kernels.h"
+#include "kernel/simd/vector.h"
+
+void VARIANT_NAME(simd_pointwise)(Kernels *table);
+void VARIANT_NAME(simd_norm)(Kernels *table);
+void VARIANT_NAME(simd_product)(Kernels *table);
+void VARIANT_NAME(simd_loss)(Kernels *table);
+void VARIANT_NAME(simd_legendre)(Kernels *table);
+void VARIANT_NAME(simd_optimiser)(Kernels *table);
+
+/* Rows of n numbers as whole vectors and a rest. */
+INLINE int64_t whole(int64_t n)
+{
+    return n / LANES * LANES;
+}
+
+#define PARALLEL_ROWS _Pragma("omp parallel for num_threads(b->threads) schedule(static)")
+
+#endif

@@ -1,0 +1,118 @@
+/* Small products on panels of channels: y [m x n] (+)= a [m x k] x [k x n], x and y with rows of vectors, a scalars with any two
+ * strides. Each number is summed over k in order, whatever m and n, so its bits depend on nothing else. */
+#ifndef LMU_KERNEL_SIMD_TILE_H
+#define LMU_KERNEL_SIMD_TILE_H
+
+#include "kernel/simd/vector.h"
+
+typedef struct TileOperand { /* the scalars a: a[i * row + k * column] */
+    const float *data;
+    int64_t row, column;
+} TileOperand;
+
+/* `rows` rows (at most 8) of y on `vectors` vectors (at most 2): the sums stay in registers. */
+INLINE void tile_block(int rows, int vectors, int64_t k, TileOperand a, const float *x, int64_t x_row, float *y,
+                       int64_t y_row, bool add)
+{
+    vec total[8][2];
+    for (int i = 0; i < rows; i++)
+        for (int j = 0; j < vectors; j++)
+            total[i][j] = add ? load(y + i * y_row + j * LANES) : splat(0);
+    for (int64_t l = 0; l < k; l++) {
+        vec right[2];
+        for (int j = 0; j < vectors; j++)
+            right[j] = load(x + l * x_row + j * LANES);
+        for (int i = 0; i < rows; i++)
+            for (int j = 0; j < vectors; j++)
+                total[i][j] += a.data[i * a.row + l * a.column] * right[j];
+    }
+    for (int i = 0; i < rows; i++)
+        for (int j = 0; j < vectors; j++)
+            store(y + i * y_row + j * LANES, total[i][j]);
+}
+
+#if LANES == 16
+#define TILE_ROWS 8 /* 16 of 32 registers hold sums */
+#else
+#define TILE_ROWS 4 /* 8 of 16 */
+#endif
+
+INLINE void tile_rows(int rows, int64_t n, int64_t k, TileOperand a, const float *x, int64_t x_row, float *y,
+                      int64_t y_row, bool add)
+{
+    int64_t j = 0;
+    for (; j + 2 * LANES <= n; j += 2 * LANES)
+        tile_block(rows, 2, k, a, x + j, x_row, y + j, y_row, add);
+    if (j < n)
+        tile_block(rows, 1, k, a, x + j, x_row, y + j, y_row, add);
+}
+
+/* n is a multiple of LANES. */
+static inline void tile_product(int64_t m, int64_t n, int64_t k, TileOperand a, const float *x, int64_t x_row, float *y,
+                                int64_t y_row, bool add)
+{
+    for (; m >= TILE_ROWS; m -= TILE_ROWS, a.data += TILE_ROWS * a.row, y += TILE_ROWS * y_row)
+        tile_rows(TILE_ROWS, n, k, a, x, x_row, y, y_row, add);
+    if (TILE_ROWS > 4 && m >= 4) {
+        tile_rows(4, n, k, a, x, x_row, y, y_row, add);
+        m -= 4, a.data += 4 * a.row, y += 4 * y_row;
+    }
+    if (m >= 2) {
+        tile_rows(2, n, k, a, x, x_row, y, y_row, add);
+        m -= 2, a.data += 2 * a.row, y += 2 * y_row;
+    }
+    if (m >= 1)
+        tile_rows(1, n, k, a, x, x_row, y, y_row, add);
+}
+
+/* c [m x n] += sum over segments and channels of a_i b_j: a [m x d] and b [n x d] in each of `segments` segments. c has a
+ * row stride; d is a multiple of LANES. */
+INLINE void dot_block(int rows, int columns, int64_t segments, int64_t d, const float *a, int64_t a_row,
+                      int64_t a_segment, const float *b, int64_t b_row, int64_t b_segment, float *c, int64_t c_row)
+{
+    vec total[4][4];
+    for (int i = 0; i < rows; i++)
+        for (int j = 0; j < columns; j++)
+            total[i][j] = splat(0);
+    for (int64_t s = 0; s < segments; s++)
+        for (int64_t l = 0; l < d; l += LANES) {
+            vec right[4];
+            for (int j = 0; j < columns; j++)
+                right[j] = load(b + s * b_segment + j * b_row + l);
+            for (int i = 0; i < rows; i++) {
+                vec left = load(a + s * a_segment + i * a_row + l);
+                for (int j = 0; j < columns; j++)
+                    total[i][j] += left * right[j];
+            }
+        }
+    for (int i = 0; i < rows; i++)
+        for (int j = 0; j < columns; j++)
+            c[i * c_row + j] += reduce_sum(total[i][j]);
+}
+
+#if LANES == 16
+#define DOT_ROWS 4
+#else
+#define DOT_ROWS 2
+#endif
+
+static inline void dot_product(int64_t m, int64_t n, int64_t segments, int64_t d, const float *a, int64_t a_row,
+                               int64_t a_segment, const float *b, int64_t b_row, int64_t b_segment, float *c,
+                               int64_t c_row)
+{
+    for (int64_t i = 0; i < m; i += i + DOT_ROWS <= m ? DOT_ROWS : 1)
+        for (int64_t j = 0; j < n; j += j + 4 <= n ? 4 : 1) {
+            const float *left = a + i * a_row, *right = b + j * b_row;
+            float *out = c + i * c_row + j;
+            if (i + DOT_ROWS <= m && j + 4 <= n)
+                dot_block(DOT_ROWS, 4, segments, d, left, a_row, a_segment, right, b_row, b_segment, out, c_row);
+            else if (i + DOT_ROWS <= m)
+                dot_block(DOT_ROWS, 1, segments, d, left, a_row, a_segment, right, b_row, b_segment, out, c_row);
+            else if (j + 4 <= n)
+                dot_block(1, 4, segments, d, left, a_row, a_segment, right, b_row, b_segment, out, c_row);
+            else
+                dot_block(1, 1, segments, d, left, a_row, a_segment, right, b_row, b_segment, out, c_row);
+        }
+}
+
+#endif

@@ -1,5 +1,0 @@
-#include "kernel/kernels.h"
-void kernels_simd_override(Kernels *table, MachineIsa isa)
-{
-    (void)table; (void)isa;
-}

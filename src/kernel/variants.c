@@ -1,0 +1,41 @@
+/* Chooses the variant of the vector kernels. */
+#include "kernel/kernels.h"
+
+#define DECLARE(variant)                                                                                               \
+    void simd_pointwise_##variant(Kernels *);                                                                          \
+    void simd_norm_##variant(Kernels *);                                                                               \
+    void simd_product_##variant(Kernels *);                                                                            \
+    void simd_loss_##variant(Kernels *);                                                                               \
+    void simd_legendre_##variant(Kernels *);                                                                           \
+    void simd_optimiser_##variant(Kernels *);                                                                          \
+    static void override_##variant(Kernels *table)                                                                     \
+    {                                                                                                                  \
+        simd_pointwise_##variant(table);                                                                               \
+        simd_norm_##variant(table);                                                                                    \
+        simd_product_##variant(table);                                                                                 \
+        simd_loss_##variant(table);                                                                                    \
+        simd_legendre_##variant(table);                                                                                \
+        simd_optimiser_##variant(table);                                                                               \
+    }
+
+DECLARE(base)
+#ifdef __x86_64__
+DECLARE(avx2)
+DECLARE(avx512)
+#endif
+
+void kernels_simd_override(Kernels *table, MachineIsa isa)
+{
+#ifdef __x86_64__
+    if (isa >= ISA_AVX512) {
+        override_avx512(table);
+        return;
+    }
+    if (isa == ISA_AVX2) {
+        override_avx2(table);
+        return;
+    }
+#endif
+    (void)isa;
+    override_base(table);
+}
