@@ -34,6 +34,12 @@ typedef struct IdList {
 /* Appends the ids of `size` bytes of text. Text that spells a special token is plain text unless `specials`. */
 lmu_status tokenizer_encode(const Tokenizer *tokenizer, const char *text, size_t size, bool specials, IdList *out);
 
+/* The same for many texts: an encoder remembers the pre-tokens that it saw. One a thread; it borrows the tokenizer. */
+typedef struct Encoder Encoder;
+lmu_status encoder_open(const Tokenizer *tokenizer, Encoder **out);
+void encoder_close(Encoder *encoder); /* accepts NULL */
+lmu_status encoder_encode(Encoder *encoder, const char *text, size_t size, bool specials, IdList *out);
+
 /* The bytes that an id stands for (borrowed, not NUL-terminated) and their number into *size; a special token has the
  * bytes of its name. NULL for an id outside the vocabulary. */
 const char *tokenizer_bytes(const Tokenizer *tokenizer, uint32_t id, size_t *size);

@@ -1,0 +1,418 @@
+#include "text/bpe_train.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/machine.h"
+#include "base/memory.h"
+#include "text/bytes_hash.h"
+#include "text/pieces.h"
+#include "text/vocabulary.h"
+
+#define FIRST_BYTE_ID 1 /* 0 is the end of text */
+
+/* A distinct pre-token as ids, id[0 .. length), and how often it occurs. Merges shorten it in place. */
+typedef struct Word {
+    uint32_t *id;
+    uint32_t length;
+    int64_t count;
+} Word;
+
+/* Two neighbouring ids, how often they occur, and the words they occur in (some of them no longer, some twice). */
+typedef struct Pair {
+    uint64_t key;
+    int64_t count;
+    uint32_t *word;
+    size_t word_count, word_capacity;
+    bool grown;  /* it is in the trainer's list of these */
+    bool merged; /* a merge has been made of it */
+} Pair;
+
+/* A pair in the heap, with the count that it had when it was put there: counts only fall while an entry waits, except when
+ * a merge makes a token that exists already; then the pair is put there again. */
+typedef struct Candidate {
+    int64_t count;
+    uint64_t key;
+    uint32_t pair; /* index */
+} Candidate;
+
+typedef struct Trainer {
+    Word *word;
+    uint32_t *word_ids; /* where the words' ids lie */
+    size_t word_count;
+    Pair *pair;
+    size_t pair_count, pair_capacity;
+    uint32_t *slot; /* by key: index of the pair + 1; 0: free */
+    size_t slots;
+    Candidate *heap;
+    size_t heap_count, heap_capacity;
+    uint32_t *grown; /* pairs that the last merge made more frequent */
+    size_t grown_count, grown_capacity;
+
+    Arena *arena; /* the tokens' bytes */
+    Token *token;
+    size_t token_count;
+    Merge *merge;
+    size_t merge_count, merge_capacity;
+    PretokenCounts known; /* tokens by their bytes; the count is the id */
+} Trainer;
+
+static void trainer_close(Trainer *t)
+{
+    for (size_t i = 0; i < t->pair_count; i++)
+        free(t->pair[i].word);
+    free(t->word);
+    free(t->word_ids);
+    free(t->pair);
+    free(t->slot);
+    free(t->heap);
+    free(t->grown);
+    free(t->token);
+    free(t->merge);
+    arena_close(t->arena);
+    pretoken_counts_free(&t->known);
+}
+
+/* ---- tokens ---- */
+
+static lmu_status token_add(Trainer *t, const char *bytes, size_t length, bool special)
+{
+    char *copy = arena_alloc(t->arena, length, 1);
+    if (!copy)
+        return LMU_MEMORY;
+    memcpy(copy, bytes, length);
+    t->token[t->token_count++] = (Token){copy, length, special};
+    return LMU_OK;
+}
+
+static lmu_status tokens_open(Trainer *t, int64_t vocabulary)
+{
+    t->arena = arena_open();
+    if (!t->arena)
+        return error_set(LMU_MEMORY, "no memory for the vocabulary");
+    TRY(memory_new(&t->token, (size_t)vocabulary, sizeof *t->token, "the vocabulary"));
+    TRY(token_add(t, TOKENIZER_END_OF_TEXT, strlen(TOKENIZER_END_OF_TEXT), true));
+    for (int byte = 0; byte < 256; byte++)
+        TRY(token_add(t, &(char){(char)byte}, 1, false));
+    return LMU_OK;
+}
+
+/* The token of left and right joined: a new one, unless other merges have made it already. */
+static lmu_status token_join(Trainer *t, uint32_t left, uint32_t right, uint32_t *out)
+{
+    char joined[TOKEN_MOST_BYTES];
+    size_t length = t->token[left].length + t->token[right].length, known = t->known.used;
+    memcpy(joined, t->token[left].bytes, t->token[left].length);
+    memcpy(joined + t->token[left].length, t->token[right].bytes, t->token[right].length);
+    *out = (uint32_t)t->token_count;
+    TRY(pretoken_counts_add(&t->known, joined, length, 0));
+    PretokenCount *entry = pretoken_counts_find(&t->known, joined, length);
+    if (t->known.used > known) {
+        entry->count = *out;
+        return token_add(t, joined, length, false);
+    }
+    *out = (uint32_t)entry->count;
+    return LMU_OK;
+}
+
+/* ---- pairs ---- */
+
+static lmu_status slots_grow(Trainer *t)
+{
+    size_t slots = t->slots ? 2 * t->slots : (size_t)1 << 16;
+    uint32_t *slot;
+    TRY(memory_new(&slot, slots, sizeof *slot, "the pairs"));
+    for (size_t i = 0; i < t->pair_count; i++) {
+        size_t at = hash_mix(t->pair[i].key) & (slots - 1);
+        while (slot[at] != 0)
+            at = (at + 1) & (slots - 1);
+        slot[at] = (uint32_t)i + 1;
+    }
+    free(t->slot);
+    t->slot = slot;
+    t->slots = slots;
+    return LMU_OK;
+}
+
+/* The index of a pair, which is added if it is new. */
+static lmu_status pair_find(Trainer *t, uint64_t key, uint32_t *out)
+{
+    if (2 * (t->pair_count + 1) > t->slots)
+        TRY(slots_grow(t));
+    size_t at = hash_mix(key) & (t->slots - 1);
+    while (t->slot[at] != 0 && t->pair[t->slot[at] - 1].key != key)
+        at = (at + 1) & (t->slots - 1);
+    if (t->slot[at] == 0) {
+        if (t->pair_count >= UINT32_MAX - 1)
+            return error_set(LMU_MEMORY, "more than 4 billion pairs of tokens: train on less text");
+        TRY(memory_grow(&t->pair, &t->pair_capacity, t->pair_count + 1, sizeof *t->pair, "the pairs"));
+        t->pair[t->pair_count] = (Pair){.key = key};
+        t->slot[at] = (uint32_t)++t->pair_count;
+    }
+    *out = t->slot[at] - 1;
+    return LMU_OK;
+}
+
+/* Adds `times` the count of a word to each of its pairs. With `listed` (NO_ID: every pair) the pairs that hold this id are
+ * noted to occur in the word, and to have grown. */
+static lmu_status word_count_pairs(Trainer *t, uint32_t index, int times, uint32_t listed)
+{
+    const Word *word = &t->word[index];
+    for (uint32_t i = 0; i + 1 < word->length; i++) {
+        uint32_t left = word->id[i], right = word->id[i + 1], at;
+        TRY(pair_find(t, pair_key(left, right), &at));
+        Pair *pair = &t->pair[at];
+        pair->count += times * word->count;
+        if (times < 0 || (listed != NO_ID && left != listed && right != listed))
+            continue;
+        if (pair->word_count > 0 && pair->word[pair->word_count - 1] == index)
+            continue;
+        TRY(memory_grow(&pair->word, &pair->word_capacity, pair->word_count + 1, sizeof *pair->word, "the pairs"));
+        pair->word[pair->word_count++] = index;
+        if (pair->grown)
+            continue;
+        pair->grown = true;
+        TRY(memory_grow(&t->grown, &t->grown_capacity, t->grown_count + 1, sizeof *t->grown, "the pairs"));
+        t->grown[t->grown_count++] = at;
+    }
+    return LMU_OK;
+}
+
+/* ---- the heap: the most frequent pair first, of equals the smaller key ---- */
+
+static bool candidate_before(const Candidate *a, const Candidate *b)
+{
+    return a->count != b->count ? a->count > b->count : a->key < b->key;
+}
+
+static lmu_status heap_push(Trainer *t, uint32_t index)
+{
+    const Pair *pair = &t->pair[index];
+    const Token *left = &t->token[pair->key >> 32], *right = &t->token[(uint32_t)pair->key];
+    if (pair->count < 2 || left->length + right->length > TOKEN_MOST_BYTES)
+        return LMU_OK;
+    TRY(memory_grow(&t->heap, &t->heap_capacity, t->heap_count + 1, sizeof *t->heap, "the pairs"));
+    Candidate value = {pair->count, pair->key, index};
+    size_t at = t->heap_count++;
+    for (; at > 0 && candidate_before(&value, &t->heap[(at - 1) / 2]); at = (at - 1) / 2)
+        t->heap[at] = t->heap[(at - 1) / 2];
+    t->heap[at] = value;
+    return LMU_OK;
+}
+
+static Candidate heap_pop(Trainer *t)
+{
+    Candidate first = t->heap[0], value = t->heap[--t->heap_count];
+    size_t at = 0;
+    for (size_t child; (child = 2 * at + 1) < t->heap_count; at = child) {
+        if (child + 1 < t->heap_count && candidate_before(&t->heap[child + 1], &t->heap[child]))
+            child++;
+        if (!candidate_before(&t->heap[child], &value))
+            break;
+        t->heap[at] = t->heap[child];
+    }
+    t->heap[at] = value;
+    return first;
+}
+
+/* Puts the pairs that have grown into the heap. */
+static lmu_status grown_push(Trainer *t)
+{
+    for (size_t i = 0; i < t->grown_count; i++) {
+        TRY(heap_push(t, t->grown[i]));
+        t->pair[t->grown[i]].grown = false;
+    }
+    t->grown_count = 0;
+    return LMU_OK;
+}
+
+/* ---- merging ---- */
+
+/* Every left, right in the word becomes `joined`, from the left; false if there is none. */
+static bool word_merge(Word *word, uint32_t left, uint32_t right, uint32_t joined)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < word->length; i++) {
+        if (i + 1 < word->length && word->id[i] == left && word->id[i + 1] == right) {
+            word->id[kept++] = joined;
+            i++;
+        } else {
+            word->id[kept++] = word->id[i];
+        }
+    }
+    bool merged = kept < word->length;
+    word->length = kept;
+    return merged;
+}
+
+static bool word_holds(const Word *word, uint32_t left, uint32_t right)
+{
+    for (uint32_t i = 0; i + 1 < word->length; i++)
+        if (word->id[i] == left && word->id[i + 1] == right)
+            return true;
+    return false;
+}
+
+static lmu_status pair_merge(Trainer *t, uint32_t index)
+{
+    uint32_t left = (uint32_t)(t->pair[index].key >> 32), right = (uint32_t)t->pair[index].key, joined;
+    TRY(token_join(t, left, right, &joined));
+    if (!t->pair[index].merged) { /* it may come again where a later merge makes a token that existed */
+        TRY(memory_grow(&t->merge, &t->merge_capacity, t->merge_count + 1, sizeof *t->merge, "the merges"));
+        t->merge[t->merge_count++] = (Merge){left, right};
+        t->pair[index].merged = true;
+    }
+
+    uint32_t *words = t->pair[index].word; /* taken: no pair made here is this one */
+    size_t count = t->pair[index].word_count;
+    t->pair[index].word = NULL;
+    t->pair[index].word_count = t->pair[index].word_capacity = 0;
+    lmu_status status = LMU_OK;
+    for (size_t i = 0; i < count; i++) {
+        Word *word = &t->word[words[i]];
+        if (!word_holds(word, left, right))
+            continue;
+        ATTEMPT(word_count_pairs(t, words[i], -1, joined));
+        word_merge(word, left, right, joined);
+        ATTEMPT(word_count_pairs(t, words[i], 1, joined));
+    }
+    status = grown_push(t);
+done:
+    free(words);
+    return status;
+}
+
+static lmu_status words_open(Trainer *t, const PretokenCounts *counts)
+{
+    size_t total = 0, next = 0;
+    for (size_t i = 0; i < counts->slots; i++)
+        total += counts->slot[i].length;
+    if (counts->used >= UINT32_MAX)
+        return error_set(LMU_MEMORY, "more than 4 billion distinct pre-tokens: train on less text");
+    TRY(memory_new(&t->word, counts->used, sizeof *t->word, "the pre-tokens"));
+    TRY(memory_new(&t->word_ids, total, sizeof *t->word_ids, "the pre-tokens"));
+    for (size_t i = 0; i < counts->slots; i++) {
+        const PretokenCount *slot = &counts->slot[i];
+        if (slot->length == 0)
+            continue;
+        if (slot->length >= UINT32_MAX)
+            return error_set(LMU_FORMAT, "a run of %zu characters of one kind: no pre-token may have 4 GiB",
+                             slot->length);
+        t->word[t->word_count] = (Word){t->word_ids + next, (uint32_t)slot->length, slot->count};
+        for (size_t k = 0; k < slot->length; k++)
+            t->word_ids[next++] = FIRST_BYTE_ID + (unsigned char)counts->bytes[slot->offset + k];
+        TRY(word_count_pairs(t, (uint32_t)t->word_count++, 1, NO_ID));
+    }
+    return grown_push(t);
+}
+
+/* The next pair to merge; false when no pair occurs twice. */
+static lmu_status best_pair(Trainer *t, uint32_t *out, bool *found)
+{
+    *found = false;
+    while (t->heap_count > 0) {
+        Candidate first = heap_pop(t);
+        if (first.count == t->pair[first.pair].count) {
+            *out = first.pair;
+            *found = true;
+            return LMU_OK;
+        }
+        TRY(heap_push(t, first.pair)); /* its count has changed since */
+    }
+    return LMU_OK;
+}
+
+static lmu_status trainer_run(Trainer *t, int64_t vocabulary, Progress *progress)
+{
+    while ((int64_t)t->token_count < vocabulary) {
+        uint32_t best;
+        bool found;
+        if (progress_interrupted(progress))
+            return error_set(LMU_INTERRUPTED, "interrupted; no tokenizer was written");
+        TRY(best_pair(t, &best, &found));
+        if (!found) {
+            progress_say(progress,
+                         "The text is too small for a vocabulary of %" PRId64
+                         ": no pair of tokens occurs twice any more, "
+                         "so it ends at %zu.",
+                         vocabulary, t->token_count);
+            break;
+        }
+        TRY(pair_merge(t, best));
+        progress_report(progress, "merging", (double)t->token_count, (double)vocabulary, "tokens", NULL);
+    }
+    return LMU_OK;
+}
+
+lmu_status bpe_train(const PretokenCounts *counts, int64_t vocabulary, Progress *progress, Tokenizer **out)
+{
+    if (vocabulary < VOCABULARY_LEAST || vocabulary > VOCABULARY_MOST)
+        return error_set(LMU_USAGE,
+                         "a vocabulary of %" PRId64 ": it goes from %d (every byte and the end of text) to %d",
+                         vocabulary, VOCABULARY_LEAST, VOCABULARY_MOST);
+    lmu_status status;
+    Trainer t = {0};
+    ATTEMPT(tokens_open(&t, vocabulary));
+    ATTEMPT(words_open(&t, counts));
+    ATTEMPT(trainer_run(&t, vocabulary, progress));
+    ATTEMPT(tokenizer_build("the trained tokenizer", t.token, t.token_count, t.merge, t.merge_count, out));
+done:
+    trainer_close(&t);
+    return status;
+}
+
+/* ---- from a corpus ---- */
+
+/* One table of counts a thread. */
+typedef struct Counting {
+    Pieces pieces;
+    PretokenCounts *counts;
+} Counting;
+
+static lmu_status piece_count(void *context, int thread, size_t index)
+{
+    Counting *counting = context;
+    const Piece *piece = &counting->pieces.piece[index];
+    return pretoken_counts_text(&counting->counts[thread], piece->text, piece->size);
+}
+
+static lmu_status corpus_count(Corpus *corpus, Counting *counting, int threads, Progress *progress)
+{
+    for (;;) {
+        if (progress_interrupted(progress))
+            return error_set(LMU_INTERRUPTED, "interrupted; no tokenizer was written");
+        TRY(pieces_read(&counting->pieces, corpus));
+        if (counting->pieces.document_count == 0)
+            break;
+        TRY(pieces_visit(&counting->pieces, threads, piece_count, counting));
+        progress_report(progress, "counting", (double)corpus_position(corpus), (double)corpus_size(corpus), "bytes",
+                        NULL);
+    }
+    for (int i = 1; i < threads; i++) {
+        TRY(pretoken_counts_merge(&counting->counts[0], &counting->counts[i]));
+        pretoken_counts_free(&counting->counts[i]);
+    }
+    return LMU_OK;
+}
+
+lmu_status tokenizer_train(char *const *inputs, size_t count, int64_t vocabulary, int threads, Progress *progress,
+                           Tokenizer **out)
+{
+    lmu_status status;
+    Corpus *corpus = NULL;
+    Counting counting = {0};
+    if (threads <= 0)
+        threads = machine_threads(NULL, 0);
+    ATTEMPT(corpus_open(inputs, count, &corpus));
+    ATTEMPT(memory_new(&counting.counts, (size_t)threads, sizeof *counting.counts, "the counts of pre-tokens"));
+    ATTEMPT(corpus_count(corpus, &counting, threads, progress));
+    ATTEMPT(bpe_train(&counting.counts[0], vocabulary, progress, out));
+done:
+    for (int i = 0; counting.counts && i < threads; i++)
+        pretoken_counts_free(&counting.counts[i]);
+    free(counting.counts);
+    pieces_free(&counting.pieces);
+    corpus_close(corpus);
+    return status;
+}

@@ -1,0 +1,93 @@
+#include "text/pieces.h"
+
+#include <omp.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "text/pretokenize.h"
+
+#define PIECE_BYTES ((size_t)1 << 18)
+#define BATCH_BYTES ((size_t)1 << 25)
+#define BATCH_DOCUMENTS 65536
+
+void pieces_clear(Pieces *pieces)
+{
+    for (size_t i = 0; i < pieces->document_count; i++)
+        free(pieces->document[i].text);
+    pieces->document_count = 0;
+    pieces->piece_count = 0;
+    pieces->bytes = 0;
+}
+
+void pieces_free(Pieces *pieces)
+{
+    pieces_clear(pieces);
+    free(pieces->document);
+    free(pieces->piece);
+    *pieces = (Pieces){0};
+}
+
+lmu_status pieces_add(Pieces *pieces, Document document)
+{
+    lmu_status status;
+    ATTEMPT(memory_grow(&pieces->document, &pieces->document_capacity, pieces->document_count + 1,
+                        sizeof *pieces->document, "a batch of documents"));
+    pieces->document[pieces->document_count++] = document;
+    pieces->bytes += document.size;
+    for (size_t from = 0, to; from < document.size; from = to) {
+        to = document.size;
+        if (document.size - from > PIECE_BYTES)
+            to = from + pretoken_cut(document.text + from, document.size - from, PIECE_BYTES);
+        TRY(memory_grow(&pieces->piece, &pieces->piece_capacity, pieces->piece_count + 1, sizeof *pieces->piece,
+                        "a batch of documents"));
+        pieces->piece[pieces->piece_count++] = (Piece){document.text + from, to - from, pieces->document_count - 1};
+    }
+    return LMU_OK;
+done:
+    free(document.text);
+    return status;
+}
+
+bool pieces_full(const Pieces *pieces)
+{
+    return pieces->bytes >= BATCH_BYTES || pieces->document_count >= BATCH_DOCUMENTS;
+}
+
+lmu_status pieces_read(Pieces *pieces, Corpus *corpus)
+{
+    pieces_clear(pieces);
+    while (!pieces_full(pieces)) {
+        Document document;
+        TRY(corpus_next(corpus, &document));
+        if (!document.text)
+            break;
+        TRY(pieces_add(pieces, document));
+    }
+    return LMU_OK;
+}
+
+/* A failure on one thread, carried to the thread that asked: the message slot is a thread's own. */
+typedef struct Failure {
+    size_t index; /* of the piece */
+    lmu_status status;
+    char message[512];
+} Failure;
+
+lmu_status pieces_visit(const Pieces *pieces, int threads, PieceVisit visit, void *context)
+{
+    Failure failure = {SIZE_MAX, LMU_OK, ""};
+#pragma omp parallel for schedule(dynamic, 1) num_threads(threads)
+    for (size_t i = 0; i < pieces->piece_count; i++) {
+        lmu_status status = visit(context, omp_get_thread_num(), i);
+        if (status == LMU_OK)
+            continue;
+#pragma omp critical(pieces_failure)
+        if (i < failure.index) {
+            failure.index = i;
+            failure.status = status;
+            strncpy(failure.message, lmu_error_message(), sizeof failure.message - 1);
+        }
+    }
+    return failure.status == LMU_OK ? LMU_OK : error_set(failure.status, "%s", failure.message);
+}
