@@ -83,6 +83,11 @@ Tensor *graph_fail(Graph *g, lmu_status status, const char *format, ...)
     return NULL;
 }
 
+lmu_status graph_status(const Graph *g)
+{
+    return g->status == LMU_OK ? LMU_OK : error_set(g->status, "%s", g->message);
+}
+
 bool graph_ready(Graph *g, int inputs, Tensor *const *in)
 {
     if (g->status != LMU_OK)
@@ -99,6 +104,11 @@ void graph_scope(Graph *g, const char *format, ...)
 {
     size_t used = strlen(g->scope);
     char *end = g->scope + used;
+    if (g->scope_depth == SCOPE_DEPTH) {
+        graph_fail(g, LMU_USAGE, "scopes are nested too deeply");
+        return;
+    }
+    g->scope_start[g->scope_depth++] = used;
     if (used > 0 && used + 1 < SCOPE_LENGTH) {
         *end++ = '.';
         *end = 0;
@@ -113,8 +123,8 @@ void graph_scope(Graph *g, const char *format, ...)
 
 void graph_scope_end(Graph *g)
 {
-    char *dot = strrchr(g->scope, '.');
-    *(dot ? dot : g->scope) = 0;
+    if (g->scope_depth > 0)
+        g->scope[g->scope_start[--g->scope_depth]] = 0;
 }
 
 static Tensor *graph_tensor(Graph *g, TensorKind kind, Lead lead, int rank, const int64_t *shape)

@@ -133,7 +133,9 @@ Tensor *graph_param(Graph *g, const char *name, int rank, const int64_t *shape, 
 Tensor *graph_constant(Graph *g, int rank, const int64_t *shape, const double *values);
 /* Names inside a scope get its name and a dot before them. */
 void graph_scope(Graph *g, const char *format, ...) __attribute__((format(printf, 2, 3)));
-void graph_scope_end(Graph *g);
+void graph_scope_end(Graph *g); /* leaves the innermost scope */
+/* The first error of building, if there was one; graph_plan reports it too. */
+lmu_status graph_status(const Graph *g);
 /* Records the first error of building; returns NULL. */
 Tensor *graph_fail(Graph *g, lmu_status status, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /* True if building may go on: no error so far and no input is NULL. */

@@ -6,6 +6,7 @@
 #include "tensor/graph.h"
 
 #define SCOPE_LENGTH 256
+#define SCOPE_DEPTH 16
 #define MESSAGE_LENGTH 512
 
 /* A piece of memory with a life: steps first .. last of the plan. */
@@ -34,6 +35,8 @@ struct Graph {
     Arena *arena;           /* owns nodes, tensors, buffers */
     lmu_status status;
     char message[MESSAGE_LENGTH], scope[SCOPE_LENGTH];
+    size_t scope_start[SCOPE_DEPTH]; /* length of the scope before each nested name */
+    int scope_depth;
     Node *first, *last;
     Tensor *tensors; /* all but parameters' */
     ParamUse *uses;

@@ -263,8 +263,7 @@ static lmu_status plan_constants(Graph *g)
 
 lmu_status graph_plan(Graph *g, Tensor *result)
 {
-    if (g->status != LMU_OK)
-        return error_set(g->status, "%s", g->message);
+    TRY(graph_status(g));
     if (!result || !result->producer)
         return error_set(LMU_USAGE, "a graph needs an operator's output as its result");
     g->result = result;

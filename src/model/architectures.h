@@ -1,0 +1,9 @@
+/* The rows of the registry, one or more in each architecture's file. */
+#ifndef LMU_MODEL_ARCHITECTURES_H
+#define LMU_MODEL_ARCHITECTURES_H
+
+#include "model/model.h"
+
+extern const Architecture architecture_lmu, architecture_lmu_paper;
+
+#endif

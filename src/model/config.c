@@ -1,0 +1,142 @@
+#include "model/config.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/format.h"
+#include "base/json.h"
+#include "base/memory.h"
+#include "model/model.h"
+
+static const Field fields[] = {
+    FIELD_COUNT_OF(ModelConfig, dim, "128", 1, 65536, "channels", "width of the residual stream"),
+    FIELD_COUNT_OF(ModelConfig, layers, "4", 1, 64, "layers", "number of blocks"),
+    FIELD_COUNT_OF(ModelConfig, order, "8", 1, 256, "coefficients",
+                   "order q of the Legendre memory: coefficients a channel"),
+    FIELD_COUNT_OF(ModelConfig, reduced, "0", 0, 256, "rows",
+                   "rows q' of implicit attention's queries, keys and values; 0 means the order"),
+    FIELD_REALS_OF(ModelConfig, theta, "32", 0.1, 1e6, "steps",
+                   "window of the Legendre memory; one for all layers or a comma-separated list with one for each"),
+    FIELD_FLAG_OF(ModelConfig, scaled, "false", "keep the memory in the basis in which it is dissipative"),
+    FIELD_CHOICE_OF(ModelConfig, norm, "layer", "layer|rms", "kind of norm"),
+    FIELD_CHOICE_OF(ModelConfig, feed_forward, "gelu", "gelu|relu|relu2|swiglu", "kind of feed-forward network"),
+    FIELD_REAL_OF(ModelConfig, feed_width, "4", 0.01, 64, "times dim", "width of the feed-forward network"),
+    FIELD_REAL_OF(ModelConfig, dropout, "0", 0, 0.95, "probability",
+                  "dropout behind embedding, memory and feed-forward while training"),
+};
+
+const FieldTable model_table = {"Model", fields, sizeof fields / sizeof *fields};
+
+/* What config.json says beside the table: which architecture, and how many tokens it knows. */
+static const Field identity_fields[] = {
+    FIELD_STRING_OF(ModelConfig, arch, NULL, "NAME", "architecture"),
+    FIELD_COUNT_OF(ModelConfig, vocabulary, NULL, 1, 1 << 24, "tokens", "size of the vocabulary"),
+};
+static const FieldTable identity_table = {"Identity", identity_fields, 2};
+
+static lmu_status config_defaults(ModelConfig *config, const Architecture *arch)
+{
+    char text[512], *rest = text;
+    snprintf(text, sizeof text, "%s", arch->defaults);
+    for (char *pair = strtok_r(text, " ", &rest); pair; pair = strtok_r(NULL, " ", &rest)) {
+        char *value = strchr(pair, '=');
+        *value++ = 0;
+        TRY(fields_set(&model_table, config, pair, value));
+    }
+    return LMU_OK;
+}
+
+static lmu_status unknown_architecture(const char *name)
+{
+    char known[512] = "";
+    const char *names[64];
+    size_t count = 0;
+    for (; architectures[count] && count < 64; count++) {
+        names[count] = architectures[count]->name;
+        size_t used = strlen(known);
+        snprintf(known + used, sizeof known - used, "%s%s", count ? ", " : "", names[count]);
+    }
+    const char *nearest = name_nearest(name, names, count);
+    return error_set(LMU_USAGE, "there is no architecture %s%s%s%s; known: %s", name, nearest ? " (did you mean " : "",
+                     nearest ? nearest : "", nearest ? "?)" : "", known);
+}
+
+lmu_status model_config_init(ModelConfig *config, const char *arch)
+{
+    memset(config, 0, sizeof *config);
+    const Architecture *found = architecture_find(arch);
+    if (!found)
+        return unknown_architecture(arch);
+    TRY(fields_init(&model_table, config));
+    TRY(fields_init(&identity_table, config));
+    TRY(fields_set(&identity_table, config, "arch", arch));
+    return config_defaults(config, found);
+}
+
+void model_config_free(ModelConfig *config)
+{
+    fields_free(&model_table, config);
+    fields_free(&identity_table, config);
+}
+
+lmu_status model_config_copy(ModelConfig *to, const ModelConfig *from)
+{
+    *to = *from; /* the table holds no other pointers */
+    to->arch = strdup(from->arch);
+    return to->arch ? LMU_OK : error_set(LMU_MEMORY, "no memory for a configuration");
+}
+
+lmu_status model_config_check(const ModelConfig *config)
+{
+    if (config->vocabulary < 1)
+        return error_set(LMU_USAGE, "a model needs a vocabulary");
+    if (config->theta.count != 1 && config->theta.count != config->layers)
+        return error_set(LMU_USAGE, "theta has %d values for %lld layers: give one, or one for each layer",
+                         config->theta.count, (long long)config->layers);
+    return LMU_OK;
+}
+
+lmu_status model_config_read(const char *path, ModelConfig *config)
+{
+    json_t *json = NULL, *body = NULL;
+    memset(config, 0, sizeof *config);
+    lmu_status status;
+    ATTEMPT(json_read_file(path, &json));
+    const char *arch;
+    int64_t vocabulary;
+    ATTEMPT(json_get_string(path, json, "arch", &arch));
+    ATTEMPT(json_get_integer(path, json, "vocabulary", 1, 1 << 24, &vocabulary));
+    if ((status = model_config_init(config, arch)) != LMU_OK) {
+        status = error_prefix(LMU_FORMAT, "%s: ", path);
+        goto done;
+    }
+    config->vocabulary = vocabulary;
+    body = json_copy(json);
+    json_object_del(body, "arch");
+    json_object_del(body, "vocabulary");
+    ATTEMPT(fields_from_json(&model_table, config, path, body));
+    if (model_config_check(config) != LMU_OK)
+        status = error_prefix(LMU_FORMAT, "%s: ", path);
+done:
+    json_decref(json);
+    json_decref(body);
+    if (status != LMU_OK)
+        model_config_free(config);
+    return status;
+}
+
+lmu_status model_config_to_json(const ModelConfig *config, json_t **out)
+{
+    json_t *json = json_object();
+    if (!json)
+        return error_set(LMU_MEMORY, "no memory for a configuration");
+    lmu_status status = fields_to_json(&identity_table, config, json);
+    if (status == LMU_OK)
+        status = fields_to_json(&model_table, config, json);
+    if (status == LMU_OK)
+        *out = json;
+    else
+        json_decref(json);
+    return status;
+}

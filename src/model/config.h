@@ -1,0 +1,33 @@
+/* A model's configuration: one struct and one field table for all architectures, kept as config.json. */
+#ifndef LMU_MODEL_CONFIG_H
+#define LMU_MODEL_CONFIG_H
+
+#include "base/field.h"
+
+typedef struct ModelConfig {
+    char *arch;         /* a name of the registry */
+    int64_t vocabulary; /* V; comes from the tokenizer */
+    int64_t dim, layers;
+    int64_t order, reduced; /* Q and P; reduced 0: P = Q */
+    RealList theta;         /* one for all layers, or one for each */
+    bool scaled;
+    int norm;         /* NormKind */
+    int feed_forward; /* FeedForwardKind */
+    double feed_width; /* F in multiples of dim */
+    double dropout;
+} ModelConfig;
+
+/* What a user sets (dim, layers, ...), without arch and vocabulary. */
+extern const FieldTable model_table;
+
+/* A configuration with the defaults of an architecture; LMU_USAGE names the known ones. Release with model_config_free. */
+lmu_status model_config_init(ModelConfig *config, const char *arch);
+void model_config_free(ModelConfig *config);
+lmu_status model_config_copy(ModelConfig *to, const ModelConfig *from);
+/* Checks what single ranges cannot: LMU_USAGE. */
+lmu_status model_config_check(const ModelConfig *config);
+
+lmu_status model_config_read(const char *path, ModelConfig *config); /* initialises it */
+lmu_status model_config_to_json(const ModelConfig *config, json_t **out);
+
+#endif

@@ -1,0 +1,43 @@
+/* The LMU language model: Chilkuri et al. 2021, section 3. */
+#include "model/architectures.h"
+#include "nn/nn.h"
+
+static Tensor *block(Graph *g, const ModelConfig *c, int64_t layer, Tensor *x /* [N x D] */)
+{
+    LegendreSpec legendre = {c->order, c->theta.value[c->theta.count > 1 ? layer : 0], c->scaled};
+    FeedForward feed = {(FeedForwardKind)c->feed_forward, (int64_t)(c->feed_width * (double)c->dim + 0.5), c->dropout};
+    NormKind norm = (NormKind)c->norm;
+
+    Tensor *m = nn_norm(g, x, norm, "memory.norm");
+    m = nn_implicit_attention(g, m, &legendre, c->reduced ? c->reduced : c->order, "memory");
+    m = nn_linear(g, m, c->dim, false, "memory.out");
+    x = op_add(g, x, op_dropout(g, m, c->dropout));
+    return op_add(g, x, nn_feed_forward(g, nn_norm(g, x, norm, "ffn.norm"), &feed, "ffn"));
+}
+
+static Tensor *build(Graph *g, const ModelConfig *c, Tensor *ids, Tensor *embedding)
+{
+    Tensor *x = op_dropout(g, op_embedding(g, ids, embedding), c->dropout);
+    for (int64_t layer = 0; layer < c->layers; layer++) {
+        graph_scope(g, "layer.%lld", (long long)layer);
+        x = block(g, c, layer, x);
+        graph_scope_end(g);
+    }
+    return nn_norm(g, x, (NormKind)c->norm, "norm");
+}
+
+const Architecture architecture_lmu = {
+    .name = "lmu",
+    .summary = "Legendre memory with implicit self-attention; defaults that we would choose",
+    .defaults = "",
+    .causal = true,
+    .build = build,
+};
+
+const Architecture architecture_lmu_paper = {
+    .name = "lmu-paper",
+    .summary = "the model of Chilkuri et al. 2021: order 8, theta 32, gelu feed-forward of 4 dim",
+    .defaults = "order=8 reduced=8 theta=32 scaled=false norm=layer feed_forward=gelu feed_width=4",
+    .causal = true,
+    .build = build,
+};

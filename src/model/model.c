@@ -1,0 +1,77 @@
+#include "model/model.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "model/architectures.h"
+#include "op/op.h"
+
+const Architecture *const architectures[] = {&architecture_lmu, &architecture_lmu_paper, NULL};
+
+const Architecture *architecture_find(const char *name)
+{
+    for (int i = 0; architectures[i]; i++)
+        if (strcmp(architectures[i]->name, name) == 0)
+            return architectures[i];
+    return NULL;
+}
+
+/* The hidden states and the tied table. */
+static Tensor *model_body(Graph *g, const Model *model, Tensor **embedding)
+{
+    *embedding = graph_param(g, "embedding.weight", 2, (int64_t[]){model->config.vocabulary, model->config.dim},
+                             (Init){INIT_NORMAL, 0.02}, PARAM_TABLE);
+    return model->arch->build(g, &model->config, graph_ids(g), *embedding);
+}
+
+lmu_status model_create(Backend *backend, const ModelConfig *config, uint64_t seed, Model **out)
+{
+    lmu_status status;
+    Model *model = NULL;
+    Graph *g = NULL;
+    TRY(model_config_check(config));
+    ATTEMPT(memory_new(&model, 1, sizeof *model, "a model"));
+    ATTEMPT(model_config_copy(&model->config, config));
+    model->arch = architecture_find(config->arch);
+    model->backend = backend;
+    ATTEMPT(params_open(backend, &model->params));
+    ATTEMPT(graph_open(backend, model->params, GRAPH_TRAIN, 1, 1, 0, &g)); /* names the parameters; never planned */
+    Tensor *embedding;
+    model_body(g, model, &embedding);
+    ATTEMPT(graph_status(g));
+    ATTEMPT(params_seal(model->params, seed));
+    *out = model;
+    model = NULL;
+done:
+    graph_close(g);
+    model_close(model);
+    return status;
+}
+
+void model_close(Model *model)
+{
+    if (!model)
+        return;
+    params_close(model->params);
+    model_config_free(&model->config);
+    free(model);
+}
+
+lmu_status model_graph(Model *model, GraphMode mode, int rows, int64_t tokens, int flags, Graph **out, Tensor **result)
+{
+    Graph *g;
+    TRY(graph_open(model->backend, model->params, mode, rows, tokens, flags, &g));
+    Tensor *embedding, *hidden = model_body(g, model, &embedding);
+    if (mode == GRAPH_DECODE)
+        *result = op_linear(g, op_last(g, hidden), embedding, NULL);
+    else
+        *result = op_cross_entropy(g, hidden, embedding, graph_targets(g));
+    lmu_status status = graph_plan(g, *result);
+    if (status != LMU_OK)
+        graph_close(g);
+    else
+        *out = g;
+    return status;
+}

@@ -1,0 +1,45 @@
+/* Models: an architecture with a configuration and parameters, and the checkpoint that holds one.
+ *
+ * A new architecture is one file that composes operators and layers, and one row of the registry. */
+#ifndef LMU_MODEL_MODEL_H
+#define LMU_MODEL_MODEL_H
+
+#include "model/config.h"
+#include "tensor/graph.h"
+
+typedef struct Architecture {
+    const char *name;
+    const char *summary;
+    const char *defaults; /* "key=value key=value": what differs from the field table's defaults */
+    bool causal;          /* streams: whole = any split into chunks */
+    /* ids [N] -> hidden states behind the last norm [N x D]; the head is tied to embedding [V x D]. */
+    Tensor *(*build)(Graph *g, const ModelConfig *config, Tensor *ids, Tensor *embedding);
+} Architecture;
+
+extern const Architecture *const architectures[]; /* NULL ends */
+const Architecture *architecture_find(const char *name);
+
+typedef struct Model {
+    ModelConfig config;
+    const Architecture *arch;
+    Backend *backend; /* borrowed */
+    Params *params;
+} Model;
+
+/* A new model with parameters drawn from the seed. The configuration is copied. */
+lmu_status model_create(Backend *backend, const ModelConfig *config, uint64_t seed, Model **out);
+void model_close(Model *model); /* accepts NULL */
+
+/* A planned graph of the model. GRAPH_TRAIN and GRAPH_SCORE: *result is the loss of each token [N] in nats; GRAPH_DECODE: the logits of
+ * each row's last token [B x V]. */
+lmu_status model_graph(Model *model, GraphMode mode, int rows, int64_t tokens, int flags, Graph **out, Tensor **result);
+
+/* -- checkpoints: a directory with model.safetensors, config.json, tokenizer.json ------------------------------------ */
+/* Writes model.safetensors and config.json into a directory that exists. */
+lmu_status model_save(const Model *model, const char *directory);
+lmu_status model_load(Backend *backend, const char *directory, Model **out);
+/* A vector of the parameters' layout (moments) to and from a file, under the parameters' names. */
+lmu_status params_save(const Params *params, const Real *vector, const char *path);
+lmu_status params_load(Params *params, Real *vector, const char *path);
+
+#endif

@@ -1,0 +1,53 @@
+/* Norm, linear, feed-forward. */
+#include <math.h>
+
+#include "nn/nn.h"
+
+Tensor *nn_linear(Graph *g, Tensor *x, int64_t dim, bool bias, const char *name)
+{
+    if (!graph_ready(g, 1, &x))
+        return NULL;
+    int64_t inputs = x->shape[x->rank - 1];
+    Init init = {INIT_UNIFORM, 1 / sqrt((double)inputs)};
+    graph_scope(g, "%s", name);
+    Tensor *weight = graph_param(g, "weight", 2, (int64_t[]){dim, inputs}, init, PARAM_MATRIX);
+    Tensor *offset = bias ? graph_param(g, "bias", 1, &dim, init, PARAM_VECTOR) : NULL;
+    Tensor *y = op_linear(g, x, weight, offset);
+    graph_scope_end(g);
+    return y;
+}
+
+Tensor *nn_norm(Graph *g, Tensor *x, NormKind kind, const char *name)
+{
+    if (!graph_ready(g, 1, &x))
+        return NULL;
+    int64_t d = x->shape[x->rank - 1];
+    graph_scope(g, "%s", name);
+    Tensor *gain = graph_param(g, "weight", 1, &d, (Init){.kind = INIT_ONES}, PARAM_VECTOR);
+    Tensor *bias =
+        kind == NORM_LAYER ? graph_param(g, "bias", 1, &d, (Init){.kind = INIT_ZEROS}, PARAM_VECTOR) : NULL;
+    Tensor *y = op_norm(g, kind, x, gain, bias);
+    graph_scope_end(g);
+    return y;
+}
+
+Tensor *nn_feed_forward(Graph *g, Tensor *x, const FeedForward *spec, const char *name)
+{
+    static const Activation activations[] = {[FEED_GELU] = ACTIVATION_GELU,
+                                             [FEED_RELU] = ACTIVATION_RELU,
+                                             [FEED_RELU2] = ACTIVATION_RELU2,
+                                             [FEED_SWIGLU] = ACTIVATION_SILU};
+    if (!graph_ready(g, 1, &x))
+        return NULL;
+    int64_t dim = x->shape[1];
+    bool gated = spec->kind == FEED_SWIGLU;
+    graph_scope(g, "%s", name);
+    Tensor *h = nn_linear(g, x, spec->width, !gated, "up");
+    if (gated)
+        h = op_multiply(g, op_activation(g, ACTIVATION_SILU, nn_linear(g, x, spec->width, false, "gate")), h);
+    else
+        h = op_activation(g, activations[spec->kind], h);
+    Tensor *y = op_dropout(g, nn_linear(g, h, dim, !gated, "down"), spec->dropout);
+    graph_scope_end(g);
+    return y;
+}

@@ -1,0 +1,30 @@
+/* Layers: operators with the parameters that they need, which are named inside a scope of the layer's name.
+ *
+ * Shapes: N tokens, D channels, F feed-forward width. Initialisation is PyTorch's: a linear layer's weight and bias are uniform
+ * in +-1/sqrt(inputs). */
+#ifndef LMU_NN_NN_H
+#define LMU_NN_NN_H
+
+#include "op/op.h"
+
+/* NAME.weight [dim x inputs], NAME.bias [dim] if `bias`. */
+Tensor *nn_linear(Graph *g, Tensor *x, int64_t dim, bool bias, const char *name);
+
+/* NAME.weight [D] and, for NORM_LAYER, NAME.bias [D]. */
+Tensor *nn_norm(Graph *g, Tensor *x, NormKind kind, const char *name);
+
+/* The hidden layer of a feed-forward network. SWIGLU (Shazeer 2020) is silu(x W_gate) * (x W_up). */
+typedef enum FeedForwardKind { FEED_GELU, FEED_RELU, FEED_RELU2, FEED_SWIGLU } FeedForwardKind;
+typedef struct FeedForward {
+    FeedForwardKind kind;
+    int64_t width; /* F */
+    double dropout;
+} FeedForward;
+/* NAME.up, NAME.down, with biases (none for SWIGLU, which has NAME.gate too). */
+Tensor *nn_feed_forward(Graph *g, Tensor *x, const FeedForward *spec, const char *name);
+
+/* Implicit self-attention on a Legendre memory of x [N x D]: NAME.qkv.weight [3P x Q], NAME.qkv.bias [3P], NAME.pool [P]; weight and
+ * pool are normal with deviation 1/sqrt(Q) and 1/sqrt(P). State [Q x D] a row. */
+Tensor *nn_implicit_attention(Graph *g, Tensor *x, const LegendreSpec *legendre, int64_t reduced, const char *name);
+
+#endif
