@@ -105,7 +105,7 @@ void field_format(const Field *field, const void *values, char *out, size_t size
 /* Reads an object: unknown keys, wrong types and values out of range are LMU_FORMAT naming origin and key; missing keys
  * keep their value. */
 lmu_status fields_from_json(const FieldTable *table, void *values, const char *origin, const json_t *object);
-/* Adds every non-positional field to an object. */
+/* Adds every non-positional field to an object, but numbers that have no default and were never set. */
 lmu_status fields_to_json(const FieldTable *table, const void *values, json_t *object);
 
 /* Parses a command line (argv[0] is skipped) into several groups: "--name value", "--name=value", "--flag", "--no-flag", "--"

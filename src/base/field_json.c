@@ -156,11 +156,26 @@ static json_t *field_to_json(const Field *field, const void *values)
     return NULL;
 }
 
+/* A number with no default and out of its range was never set. It is not written, so that reading it back is no error. */
+static bool field_is_unset(const Field *field, const void *values)
+{
+    const void *place = (const char *)values + field->offset;
+    if (field->initial || !field_is_bounded(field))
+        return false;
+    if (field->type == FIELD_COUNT || field->type == FIELD_BYTES)
+        return *(const int64_t *)place == 0 && field->low > 0;
+    if (field->type == FIELD_REAL || field->type == FIELD_DURATION)
+        return *(const double *)place == 0 && field->low > 0;
+    return false;
+}
+
 lmu_status fields_to_json(const FieldTable *table, const void *values, json_t *object)
 {
     for (size_t i = 0; i < table->count; i++) {
         const Field *field = &table->fields[i];
-        if (!field->positional && json_object_set_new(object, field->name, field_to_json(field, values)) != 0)
+        if (field->positional || field_is_unset(field, values))
+            continue;
+        if (json_object_set_new(object, field->name, field_to_json(field, values)) != 0)
             return error_set(LMU_FORMAT, "%s cannot be written as JSON: it is neither UTF-8 nor a finite number",
                              field->name);
     }
