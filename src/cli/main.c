@@ -7,11 +7,19 @@
 
 #include "cli/command.h"
 
+extern const Command tokenizer_train_command;
+extern const Command tokenizer_encode_command;
+extern const Command tokenizer_decode_command;
+extern const Command prepare_command;
 extern const Command ngram_command;
 extern const Command plot_command;
 extern const Command help_command;
 
 const Command *const commands[] = {
+    &tokenizer_train_command,
+    &tokenizer_encode_command,
+    &tokenizer_decode_command,
+    &prepare_command,
     &ngram_command,
     &plot_command,
     &help_command,
