@@ -38,36 +38,59 @@ static void line_append(char *line, const char *separator, const char *text)
         snprintf(line + used, LINE_LIMIT - used, "%s%s", used ? separator : "", text);
 }
 
-/* "train  [=====>    ]  41%  8.19 M of 20.0 M tokens  25.3 k/s  7:44 left  loss 4.31" */
-static void line_compose(ProgressLine *self)
+/* "8.19 M", "4096", "1.25 GiB": bytes have their own units, and what four digits can tell is told exactly. */
+static char *figure_format(double value, bool bytes, char *out, size_t size)
 {
-    double done = self->done, total = self->total;
-    char text[160], a[32], b[32], bar[BAR_WIDTH + 1];
-    double elapsed = machine_seconds() - self->began, rate = elapsed > 0 ? (done - self->first) / elapsed : 0;
+    if (bytes)
+        return format_bytes(value, out, size);
+    if (fabs(value) < 10000 && value == floor(value))
+        snprintf(out, size, "%.0f", value);
+    else
+        format_count(value, out, size);
+    return out;
+}
+
+static void bar_append(char *line, double share)
+{
+    char bar[BAR_WIDTH + 1];
+    int filled = (int)(share * BAR_WIDTH);
+    memset(bar, ' ', BAR_WIDTH);
+    memset(bar, '=', (size_t)filled);
+    if (filled < BAR_WIDTH)
+        bar[filled] = '>';
+    bar[BAR_WIDTH] = '\0';
+    line_append(line, "  [", bar);
+    line_append(line, "", "]");
+}
+
+/* "train  [=====>    ]  41%  8.19 M of 20.0 M tokens  25.3 k/s  7:44 left  loss 4.31" */
+static void line_compose(ProgressLine *self, bool bar)
+{
+    char text[160], a[32], b[32];
+    bool bytes = !strcmp(self->unit, "bytes"), bounded = self->total > 0;
+    double elapsed = machine_seconds() - self->began;
+    double rate = elapsed >= 1 ? (self->done - self->first) / elapsed : 0; /* sooner it would only flicker */
     self->line[0] = '\0';
     line_append(self->line, "", self->stage);
-    if (total > 0) {
-        double share = fmin(fmax(done / total, 0), 1);
-        int filled = (int)(share * BAR_WIDTH);
-        memset(bar, ' ', BAR_WIDTH);
-        memset(bar, '=', (size_t)filled);
-        if (filled < BAR_WIDTH)
-            bar[filled] = '>';
-        bar[BAR_WIDTH] = '\0';
-        snprintf(text, sizeof text, "[%s]  %3.0f%%", bar, floor(100 * share));
-        line_append(self->line, "  ", self->terminal ? text : text + BAR_WIDTH + 4);
-        snprintf(text, sizeof text, "%s of %s %s", format_count(done, a, sizeof a), format_count(total, b, sizeof b),
-                 self->unit);
-    } else {
-        snprintf(text, sizeof text, "%s %s", format_count(done, a, sizeof a), self->unit);
-    }
-    line_append(self->line, "  ", text);
-    if (rate > 0 && elapsed >= 1) {
-        snprintf(text, sizeof text, "%s/s", format_count(rate >= 100 ? round(rate) : rate, a, sizeof a));
+    figure_format(self->done, bytes, a, sizeof a);
+    if (bounded) {
+        double share = fmin(fmax(self->done / self->total, 0), 1);
+        if (bar)
+            bar_append(self->line, share);
+        snprintf(text, sizeof text, "%3.0f%%", floor(100 * share));
         line_append(self->line, "  ", text);
-        bool ended = total > 0 && done >= total;
-        double seconds = total > 0 && !ended ? (total - done) / rate : elapsed;
-        snprintf(text, sizeof text, "%s%s", format_duration(seconds, a, sizeof a), total > 0 && !ended ? " left" : "");
+        figure_format(self->total, bytes, b, sizeof b);
+        snprintf(text, sizeof text, "%s of %s", a, b);
+    }
+    line_append(self->line, "  ", bounded ? text : a);
+    if (!bytes)
+        line_append(self->line, " ", self->unit);
+    if (rate > 0) {
+        bool ahead = bounded && self->done < self->total;
+        snprintf(text, sizeof text, "%s/s", figure_format(rate, bytes, a, sizeof a));
+        line_append(self->line, "  ", text);
+        format_duration(ahead ? (self->total - self->done) / rate : elapsed, a, sizeof a);
+        snprintf(text, sizeof text, "%s%s", a, ahead ? " left" : "");
         line_append(self->line, "  ", text);
     }
     line_append(self->line, "  ", self->note);
@@ -78,11 +101,14 @@ static void line_compose(ProgressLine *self)
 
 static void line_show(ProgressLine *self)
 {
-    line_compose(self);
+    line_compose(self, self->terminal);
     if (!self->terminal) {
         fprintf(stderr, "%s\n", self->line);
     } else {
-        int limit = terminal_columns() - 1, length = (int)strlen(self->line);
+        int limit = terminal_columns() - 1;
+        if ((int)strlen(self->line) > limit)
+            line_compose(self, false);
+        int length = (int)strlen(self->line);
         if (length > limit)
             for (length = limit > 0 ? limit : 0; length > 0 && (self->line[length] & 0xC0) == 0x80;)
                 length--; /* never half a character */
