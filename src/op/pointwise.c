@@ -29,18 +29,16 @@ static void add_forward(Graph *g, const Step *s)
 
 static void add_backward(Graph *g, const Step *s)
 {
-    /* The second first: the gradient of the first may lie in the memory of dy. */
-    for (int i = 1; i >= 0; i--)
+    /* In this order: the gradient of the first may lie in the memory of dy, where storing changes nothing, and both inputs
+     * may be one tensor, whose gradient is first stored and then added to. */
+    for (int i = 0; i < 2; i++)
         if (step_gradient(g, s, i))
-            KERNEL(graph_backend(g), copy, step_numbers(g, s->node->out), step_gradient_out(g, s), step_gradient(g, s, i),
-                   step_add(g, s, i));
+            KERNEL(graph_backend(g), copy, step_numbers(g, s->node->out), step_gradient_out(g, s),
+                   step_gradient(g, s, i), step_add(g, s, i));
 }
 
-const Operator operator_add = {.name = "add",
-                               .forward = add_forward,
-                               .backward = add_backward,
-                               .in_place = true,
-                               .gradient_in_place = true};
+const Operator operator_add = {
+    .name = "add", .forward = add_forward, .backward = add_backward, .in_place = true, .gradient_in_place = true};
 
 Tensor *op_add(Graph *g, Tensor *a, Tensor *b)
 {
@@ -51,8 +49,8 @@ Tensor *op_add(Graph *g, Tensor *a, Tensor *b)
 
 static void multiply_forward(Graph *g, const Step *s)
 {
-    KERNEL(graph_backend(g), multiply, step_numbers(g, s->node->out), step_in(g, s, 0), step_in(g, s, 1), step_out(g, s),
-           false);
+    KERNEL(graph_backend(g), multiply, step_numbers(g, s->node->out), step_in(g, s, 0), step_in(g, s, 1),
+           step_out(g, s), false);
 }
 
 static void multiply_backward(Graph *g, const Step *s)
@@ -113,8 +111,8 @@ typedef struct Dropout {
 static void dropout_forward(Graph *g, const Step *s)
 {
     const Dropout *a = s->node->attributes;
-    KERNEL(graph_backend(g), dropout, step_rows(g), s->node->out->shape[1], random_key(step_run(g)->key, "dropout", a->site, 0),
-           a->rate, step_in(g, s, 0), step_out(g, s), false);
+    KERNEL(graph_backend(g), dropout, step_rows(g), s->node->out->shape[1],
+           random_key(step_run(g)->key, "dropout", a->site, 0), a->rate, step_in(g, s, 0), step_out(g, s), false);
 }
 
 static void dropout_backward(Graph *g, const Step *s)
@@ -122,8 +120,8 @@ static void dropout_backward(Graph *g, const Step *s)
     const Dropout *a = s->node->attributes;
     if (step_gradient(g, s, 0))
         KERNEL(graph_backend(g), dropout, step_rows(g), s->node->out->shape[1],
-               random_key(step_run(g)->key, "dropout", a->site, 0), a->rate, step_gradient_out(g, s), step_gradient(g, s, 0),
-               step_add(g, s, 0));
+               random_key(step_run(g)->key, "dropout", a->site, 0), a->rate, step_gradient_out(g, s),
+               step_gradient(g, s, 0), step_add(g, s, 0));
 }
 
 const Operator operator_dropout = {.name = "dropout",
