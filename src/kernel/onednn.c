@@ -1,5 +1,6 @@
 /* Products by oneDNN. dnnl_sgemm compiles its kernels once and keeps them, and takes row-major matrices as we do. */
 #include <oneapi/dnnl/dnnl.h>
+#include <string.h>
 
 #include "kernel/kernels.h"
 
@@ -16,9 +17,14 @@ static void product(Backend *b, const Product *p, const Real *a, const Real *bm,
 {
     if (p->m == 0 || p->n == 0)
         return;
-    dnnl_sgemm(p->transpose_a ? 'T' : 'N', p->transpose_b ? 'T' : 'N', p->m, p->n, p->k, 1.0f, (const float *)a,
-               p->transpose_a ? p->m : p->k, (const float *)bm, p->transpose_b ? p->k : p->n, p->add ? 1.0f : 0.0f,
-               (float *)c, p->n);
+    if (p->k == 0) { /* oneDNN leaves c as it is */
+        if (!p->add)
+            memset(c, 0, (size_t)(p->m * p->n) * sizeof(float));
+    } else {
+        dnnl_sgemm(p->transpose_a ? 'T' : 'N', p->transpose_b ? 'T' : 'N', p->m, p->n, p->k, 1.0f, (const float *)a,
+                   p->transpose_a ? p->m : p->k, (const float *)bm, p->transpose_b ? p->k : p->n, p->add ? 1.0f : 0.0f,
+                   (float *)c, p->n);
+    }
     if (bias)
         add_bias(b, p->m, p->n, (const float *)bias, (float *)c);
 }

@@ -30,7 +30,8 @@ static void forward(Graph *g, const Step *s)
     int64_t v = s->node->in[IN_WEIGHT]->shape[0], d = s->node->in[IN_WEIGHT]->shape[1], tokens = step_rows(g)->tokens;
     Real *logits = step_saved(g, s, 0);
     bool train = graph_mode(g) == GRAPH_TRAIN;
-    for (int64_t first = 0; first < tokens; first += BLOCK) {
+    /* A run without tokens is one empty block: as the first micro-batch it still clears the gradients. */
+    for (int64_t first = 0; first < tokens || first == 0; first += BLOCK) {
         int64_t n = tokens - first < BLOCK ? tokens - first : BLOCK;
         const Real *x = real_at(b, step_in(g, s, IN_X), first * d);
         if (s->node->derived) {
@@ -58,8 +59,8 @@ const Operator operator_cross_entropy = {
 
 Tensor *op_cross_entropy(Graph *g, Tensor *x, Tensor *weight, Tensor *targets)
 {
-    NodeSpec spec = {.inputs = 3, .in = {x, weight, targets}, .lead = LEAD_TOKENS, .rank = 1, .saves = 1,
-                     .saved_lead = {LEAD_NONE}};
+    NodeSpec spec = {
+        .inputs = 3, .in = {x, weight, targets}, .lead = LEAD_TOKENS, .rank = 1, .saves = 1, .saved_lead = {LEAD_NONE}};
     if (!graph_ready(g, 3, spec.in))
         return NULL;
     if (x->rank != 2 || x->lead != LEAD_TOKENS || weight->kind != TENSOR_PARAM || weight->rank != 2 ||
