@@ -1,0 +1,211 @@
+/* The cases: one or more for each operator, with odd sizes, and whole models. */
+#include <stdio.h>
+
+#include "law.h"
+#include "op/operators.h"
+
+static Tensor *param(LawModel *m, const char *name, int rank, int64_t rows, int64_t columns, double scale)
+{
+    int64_t shape[2] = {rows, columns};
+    return graph_param(m->g, name, rank, shape, (Init){INIT_NORMAL, scale}, rank > 1 ? PARAM_MATRIX : PARAM_VECTOR);
+}
+
+Tensor *law_input(LawModel *m, int64_t d)
+{
+    Tensor *input = graph_input(m->g, d, true);
+    if (input) {
+        m->width[m->inputs] = d;
+        m->input[m->inputs++] = input;
+    }
+    return input;
+}
+
+static Tensor *apply_embedding(LawModel *m, Tensor *x)
+{
+    return op_embedding(m->g, x, param(m, "table", 2, m->law->vocabulary, m->law->d, 1));
+}
+
+static Tensor *apply_linear(LawModel *m, Tensor *x)
+{
+    const LawCase *c = m->law;
+    Tensor *bias = c->bias ? param(m, "bias", 1, c->out, 0, 1) : NULL;
+    return op_linear(m->g, x, param(m, "weight", 2, c->out, c->d, 0.3), bias);
+}
+
+static Tensor *apply_add(LawModel *m, Tensor *x)
+{
+    return op_add(m->g, x, m->law->kind ? x : law_input(m, m->law->d));
+}
+
+static Tensor *apply_multiply(LawModel *m, Tensor *x)
+{
+    return op_multiply(m->g, x, m->law->kind ? x : law_input(m, m->law->d));
+}
+
+static Tensor *apply_norm(LawModel *m, Tensor *x)
+{
+    const LawCase *c = m->law;
+    return op_norm(m->g, (NormKind)c->kind, x, param(m, "gain", 1, c->d, 0, 1),
+                   c->bias ? param(m, "bias", 1, c->d, 0, 1) : NULL);
+}
+
+static Tensor *apply_activation(LawModel *m, Tensor *x)
+{
+    return op_activation(m->g, (Activation)m->law->kind, x);
+}
+
+/* Outside training dropout is x itself, and a graph's result must be an operator's. */
+static Tensor *apply_dropout(LawModel *m, Tensor *x)
+{
+    return op_dropout(m->g, op_activation(m->g, ACTIVATION_SILU, x), m->law->rate);
+}
+
+static Tensor *apply_memory(LawModel *m, Tensor *x)
+{
+    const LawCase *c = m->law;
+    return op_legendre_memory(m->g, x, &(LegendreSpec){c->order, c->theta, c->scaled}, (LegendreForm)c->kind);
+}
+
+static Tensor *apply_implicit(LawModel *m, Tensor *x)
+{
+    const LawCase *c = m->law;
+    return op_implicit_attention(m->g, x, param(m, "l", 2, 3 * c->reduced, c->order, 1),
+                                 param(m, "bias", 1, 3 * c->reduced, 0, 0.5), param(m, "p", 1, c->reduced, 0, 1),
+                                 &(LegendreSpec){c->order, c->theta, c->scaled});
+}
+
+static Tensor *apply_causal(LawModel *m, Tensor *x)
+{
+    return op_causal_attention(m->g, x, m->law->heads, m->law->context);
+}
+
+static Tensor *apply_last(LawModel *m, Tensor *x)
+{
+    return op_last(m->g, x);
+}
+
+static Tensor *apply_cross_entropy(LawModel *m, Tensor *x)
+{
+    return op_cross_entropy(m->g, x, param(m, "head", 2, m->law->vocabulary, m->law->d, 0.5), graph_targets(m->g));
+}
+
+/* A block of the house's own model with every operator in it: the token table is the head too. */
+static Tensor *apply_block(LawModel *m, Tensor *ids)
+{
+    const LawCase *c = m->law;
+    Graph *g = m->g;
+    int64_t d = c->d, p = c->reduced;
+    Tensor *table = param(m, "table", 2, c->vocabulary, d, 0.7);
+    Tensor *x = op_embedding(g, ids, table);
+    for (int layer = 0; layer < 2; layer++) {
+        graph_scope(g, "layer%d", layer);
+        Tensor *y = op_norm(g, NORM_LAYER, x, param(m, "gain", 1, d, 0, 1), param(m, "shift", 1, d, 0, 0.3));
+        y = op_implicit_attention(g, y, param(m, "l", 2, 3 * p, c->order, 0.7), param(m, "b", 1, 3 * p, 0, 0.3),
+                                  param(m, "p", 1, p, 0, 0.7), &(LegendreSpec){c->order, c->theta, c->scaled});
+        y = op_linear(g, y, param(m, "out", 2, d, d, 0.3), param(m, "out_bias", 1, d, 0, 0.1));
+        x = op_add(g, x, op_dropout(g, y, c->rate));
+        y = op_norm(g, NORM_RMS, x, param(m, "attention_gain", 1, d, 0, 1), NULL);
+        y = op_causal_attention(g, op_linear(g, y, param(m, "qkv", 2, 3 * d, d, 0.3), NULL), c->heads, c->context);
+        x = op_add(g, x, y);
+        y = op_linear(g, x, param(m, "up", 2, 2 * d, d, 0.3), param(m, "up_bias", 1, 2 * d, 0, 0.1));
+        y = op_multiply(g, op_activation(g, ACTIVATION_GELU, y), op_activation(g, ACTIVATION_SILU, y));
+        x = op_add(g, x, op_linear(g, y, param(m, "down", 2, d, 2 * d, 0.3), NULL));
+        graph_scope_end(g);
+    }
+    return op_cross_entropy(g, x, table, graph_targets(g));
+}
+
+#define EMBEDDING .op = &operator_embedding, .apply = apply_embedding, .takes_ids = true
+#define LINEAR .op = &operator_linear, .apply = apply_linear
+#define ADD .op = &operator_add, .apply = apply_add
+#define MULTIPLY .op = &operator_multiply, .apply = apply_multiply
+#define NORM .op = &operator_norm, .apply = apply_norm
+#define ACTIVATION .op = &operator_activation, .apply = apply_activation
+#define DROPOUT .op = &operator_dropout, .apply = apply_dropout
+#define MEMORY .op = &operator_legendre_memory, .apply = apply_memory
+#define IMPLICIT .op = &operator_implicit_attention, .apply = apply_implicit
+#define CAUSAL .op = &operator_causal_attention, .apply = apply_causal
+#define LAST .op = &operator_last, .apply = apply_last
+#define LOSS .op = &operator_cross_entropy, .apply = apply_cross_entropy
+#define BLOCK .apply = apply_block, .takes_ids = true
+
+const LawCase law_cases[] = {
+    {"embedding", EMBEDDING, .d = 7, .vocabulary = 11, .missing = true},
+    {"embedding of 517", EMBEDDING, .d = 33, .vocabulary = 517},
+    {"linear with bias", LINEAR, .d = 7, .out = 19, .bias = true},
+    {"linear", LINEAR, .d = 33, .out = 7},
+    {"add", ADD, .d = 19},
+    {"add to itself", ADD, .d = 7, .kind = 1},
+    {"multiply", MULTIPLY, .d = 19},
+    {"multiply by itself", MULTIPLY, .d = 7, .kind = 1},
+    {"layer norm with bias", NORM, .d = 19, .bias = true, .kind = NORM_LAYER},
+    {"layer norm", NORM, .d = 33, .kind = NORM_LAYER},
+    {"rms norm", NORM, .d = 7, .kind = NORM_RMS},
+    {"gelu", ACTIVATION, .d = 19, .kind = ACTIVATION_GELU},
+    {"relu", ACTIVATION, .d = 7, .kind = ACTIVATION_RELU},
+    {"relu squared", ACTIVATION, .d = 33, .kind = ACTIVATION_RELU2},
+    {"silu", ACTIVATION, .d = 19, .kind = ACTIVATION_SILU},
+    {"dropout", DROPOUT, .d = 19, .rate = 0.3},
+    {"memory of 1, recurrent", MEMORY, .d = 7, .order = 1, .theta = 4, .kind = LEGENDRE_RECURRENT},
+    {"memory of 8, recurrent", MEMORY, .d = 19, .order = 8, .theta = 32, .scaled = true, .kind = LEGENDRE_RECURRENT},
+    {"memory of 4, chunked", MEMORY, .d = 33, .order = 4, .theta = 20, .scaled = true, .kind = LEGENDRE_CHUNKED},
+    {"memory of 13, chunked", MEMORY, .d = 7, .order = 13, .theta = 50.5, .kind = LEGENDRE_CHUNKED},
+    {"implicit attention 1 of 1", IMPLICIT, .d = 7, .order = 1, .reduced = 1, .theta = 4},
+    {"implicit attention 5 of 4", IMPLICIT, .d = 19, .order = 4, .reduced = 5, .theta = 9.5},
+    {"implicit attention 8 of 8", IMPLICIT, .d = 33, .order = 8, .reduced = 8, .theta = 32, .scaled = true},
+    {"implicit attention 5 of 13", IMPLICIT, .d = 7, .order = 13, .reduced = 5, .theta = 40},
+    {"causal attention", CAUSAL, .d = 3 * 7, .heads = 1, .context = 64},
+    {"causal attention of 3 heads", CAUSAL, .d = 3 * 33, .heads = 3, .context = 70},
+    {"last", LAST, .d = 19},
+    {"cross-entropy", LOSS, .d = 7, .vocabulary = 11},
+    {"cross-entropy of 517", LOSS, .d = 33, .vocabulary = 517},
+    {"block", BLOCK, .d = 6, .vocabulary = 11, .order = 5, .reduced = 3, .theta = 12, .heads = 3, .context = 80,
+     .rate = 0.2},
+    {0},
+};
+
+const LawCase law_larger[] = {
+    {"embedding", EMBEDDING, .d = 131, .vocabulary = 517},
+    {"linear", LINEAR, .d = 257, .out = 131, .bias = true},
+    {"layer norm", NORM, .d = 257, .bias = true, .kind = NORM_LAYER},
+    {"rms norm", NORM, .d = 131, .kind = NORM_RMS},
+    {"gelu", ACTIVATION, .d = 131, .kind = ACTIVATION_GELU},
+    {"relu", ACTIVATION, .d = 131, .kind = ACTIVATION_RELU},
+    {"relu squared", ACTIVATION, .d = 131, .kind = ACTIVATION_RELU2},
+    {"silu", ACTIVATION, .d = 131, .kind = ACTIVATION_SILU},
+    {"dropout", DROPOUT, .d = 131, .rate = 0.1},
+    {"memory of 64, recurrent", MEMORY, .d = 35, .order = 64, .theta = 1000, .kind = LEGENDRE_RECURRENT},
+    {"memory of 64, chunked", MEMORY, .d = 35, .order = 64, .theta = 1000, .kind = LEGENDRE_CHUNKED},
+    {"memory of 64, scaled", MEMORY, .d = 67, .order = 64, .theta = 128, .scaled = true, .kind = LEGENDRE_CHUNKED},
+    {"implicit attention 16 of 16", IMPLICIT, .d = 131, .order = 16, .reduced = 16, .theta = 128},
+    {"implicit attention 8 of 64", IMPLICIT, .d = 67, .order = 64, .reduced = 8, .theta = 1000, .scaled = true},
+    {"implicit attention 11 of 32", IMPLICIT, .d = 45, .order = 32, .reduced = 11, .theta = 100, .scaled = true},
+    {"causal attention", CAUSAL, .d = 3 * 96, .heads = 3, .context = 400},
+    {"cross-entropy", LOSS, .d = 131, .vocabulary = 517},
+    {"block", BLOCK, .d = 48, .vocabulary = 517, .order = 8, .reduced = 8, .theta = 32, .heads = 3, .context = 400},
+    {0},
+};
+
+bool law_has_shape(const LawCase *law, LawShape shape)
+{
+    return shape == LAW_PLAIN || (law->op && !law->op->forms_gradient) || (law->op && shape == LAW_WRAPPED);
+}
+
+Tensor *law_build(LawModel *m, LawShape shape)
+{
+    const LawCase *c = m->law;
+    Tensor *x = c->takes_ids ? graph_ids(m->g) : law_input(m, c->d);
+    if (shape == LAW_WRAPPED && !c->takes_ids)
+        x = op_multiply(m->g, x, law_input(m, c->d));
+    Tensor *y = c->apply(m, x);
+    if (shape == LAW_TWIN)
+        y = op_add(m->g, y, c->apply(m, x));
+    if (shape == LAW_WRAPPED && !(c->op && c->op->forms_gradient))
+        y = op_activation(m->g, ACTIVATION_SILU, y);
+    return y;
+}
+
+bool law_trains(const LawCase *law)
+{
+    return !law->op || law->op->backward || law->op->forms_gradient;
+}

@@ -1,0 +1,300 @@
+/* Subjects: a case opened on a backend, with data that depends on (stream, position) alone. */
+#include <math.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <setjmp.h>
+
+#include <cmocka.h>
+
+#include "base/memory.h"
+#include "base/random.h"
+#include "law.h"
+#include "tensor/graph_internal.h"
+
+#define SEED 20
+#define LOSS_SCALE 0.5
+
+void law_require(lmu_status status)
+{
+    if (status != LMU_OK)
+        fail_msg("%s", lmu_error_message());
+}
+
+void *law_new(size_t count, size_t size)
+{
+    void *memory;
+    law_require(memory_new(&memory, count, size, "a law"));
+    return memory;
+}
+
+/* -- opening ----------------------------------------------------------------------------------------------------- */
+
+static void round_parameters(Params *params)
+{
+    double *values = law_new((size_t)params->length, sizeof *values);
+    KERNEL(params->backend, get_f64, params->length, params->values, values);
+    for (int64_t i = 0; i < params->length; i++)
+        values[i] = (float)values[i];
+    params_write_begin(params);
+    KERNEL(params->backend, put_f64, params->length, values, params->values);
+    params_write_end(params);
+    free(values);
+}
+
+static void subject_mutate(LawSubject *s, const Mutation *mutation)
+{
+    for (Node *node = s->g->first; mutation && node; node = node->next)
+        if (node->op == mutation->from)
+            node->op = &mutation->to;
+}
+
+LawSubject *subject_open(const LawCase *law, const LawOptions *o)
+{
+    LawSubject *s = law_new(1, sizeof *s);
+    s->law = law;
+    s->mode = o->mode;
+    s->rows = o->rows;
+    s->tokens = o->tokens;
+    s->key = SEED;
+    law_require(backend_open(o->kind, o->threads ? o->threads : 1, o->guarded, &s->backend));
+    law_require(params_open(s->backend, &s->params));
+    law_require(graph_open(s->backend, s->params, o->mode, o->rows, o->tokens, o->flags, &s->g));
+    s->model = (LawModel){.g = s->g, .law = law};
+    s->result = law_build(&s->model, o->shape);
+    law_require(graph_plan(s->g, s->result));
+    law_require(params_seal(s->params, SEED));
+    round_parameters(s->params);
+    if (o->mode == GRAPH_TRAIN)
+        law_require(params_train(s->params));
+    subject_mutate(s, o->mutation);
+    s->width = tensor_stride(s->result);
+    int64_t widest = s->width;
+    for (int i = 0; i < s->model.inputs; i++)
+        widest = s->model.width[i] > widest ? s->model.width[i] : widest;
+    s->ids = law_new((size_t)o->tokens, sizeof *s->ids);
+    s->targets = law_new((size_t)o->tokens, sizeof *s->targets);
+    s->input = law_new((size_t)(o->tokens * widest), sizeof *s->input);
+    s->weight = law_new((size_t)(o->tokens * widest), sizeof *s->weight);
+    return s;
+}
+
+void subject_close(LawSubject *s)
+{
+    graph_close(s->g);
+    params_close(s->params);
+    backend_close(s->backend);
+    free(s->ids);
+    free(s->targets);
+    free(s->input);
+    free(s->weight);
+    free(s);
+}
+
+/* -- data ---------------------------------------------------------------------------------------------------------- */
+
+/* Packs `width` random numbers a token; a second draw times `nudge` is added to each. */
+static void fill_numbers(const LawSubject *s, const LawBatch *batch, const char *purpose, uint64_t which, int64_t width,
+                         double nudge, double *to)
+{
+    for (int r = 0; r < batch->rows; r++) {
+        uint64_t key = random_key(s->key, purpose, which, (uint64_t)batch->stream[r]);
+        uint64_t nudge_key = random_key(s->nudge_key, purpose, which, (uint64_t)batch->stream[r]);
+        for (int64_t i = batch->start[r] * width; i < (batch->start[r] + batch->count[r]) * width; i++) {
+            *to = (float)random_normal(key, (uint64_t)i);
+            *to++ += nudge == 0 ? 0 : nudge * random_normal(nudge_key, (uint64_t)i);
+        }
+    }
+}
+
+static void fill_tokens(const LawSubject *s, const LawBatch *batch)
+{
+    uint64_t vocabulary = s->law->vocabulary ? (uint64_t)s->law->vocabulary : 1;
+    int64_t n = 0;
+    for (int r = 0; r < batch->rows; r++) {
+        uint64_t key = random_key(s->key, "law tokens", (uint64_t)batch->stream[r], 0);
+        for (int64_t t = batch->start[r]; t < batch->start[r] + batch->count[r]; t++, n++) {
+            uint64_t at = (uint64_t)t, uncounted = random_below(key, 4 * at + 2, 6);
+            s->ids[n] = (int32_t)random_below(key, 4 * at, vocabulary);
+            s->targets[n] = uncounted == 0 ? -1 : (int32_t)random_below(key, 4 * at + 1, vocabulary);
+            if (s->law->missing && random_below(key, 4 * at + 3, 5) == 0)
+                s->ids[n] = -1;
+        }
+    }
+}
+
+void batch_row(LawBatch *batch, int64_t stream, int64_t start, int64_t count, int64_t slot)
+{
+    int r = batch->rows++;
+    batch->stream[r] = stream;
+    batch->start[r] = start;
+    batch->count[r] = count;
+    batch->slot[r] = slot;
+}
+
+int64_t batch_tokens(const LawBatch *batch)
+{
+    int64_t total = 0;
+    for (int r = 0; r < batch->rows; r++)
+        total += batch->count[r];
+    return total;
+}
+
+/* -- running ------------------------------------------------------------------------------------------------------- */
+
+static bool is_loss(const LawSubject *s)
+{
+    return s->result->producer->op->forms_gradient;
+}
+
+lmu_status subject_try(LawSubject *s, const LawBatch *batch, State *state)
+{
+    int64_t tokens = batch_tokens(batch);
+    fill_tokens(s, batch);
+    for (int i = 0; i < s->model.inputs; i++) {
+        int64_t width = s->model.width[i];
+        fill_numbers(s, batch, "law input", (uint64_t)i, width, s->nudge[i], s->input);
+        TRY(graph_put(s->g, s->model.input[i], tokens * width, s->input));
+    }
+    bool weighted = s->mode == GRAPH_TRAIN && !is_loss(s);
+    if (weighted)
+        fill_numbers(s, batch, "law weight", 0, s->width, 0, s->weight);
+    Run run = {.rows = batch->rows,
+               .count = batch->count,
+               .slot = batch->slot,
+               .sample = batch->stream,
+               .ids = s->ids,
+               .targets = s->targets,
+               .state = state,
+               .first_micro_batch = !batch->accumulate,
+               .loss_scale = LOSS_SCALE,
+               .key = 5,
+               .result_gradient = weighted ? s->weight : NULL};
+    return graph_run(s->g, &run);
+}
+
+void subject_run(LawSubject *s, const LawBatch *batch, State *state)
+{
+    for (int r = 0; state && r < batch->rows; r++)
+        assert_int_equal(state->position[batch->slot[r]], batch->start[r]);
+    law_require(subject_try(s, batch, state));
+}
+
+State *subject_state(LawSubject *s, int64_t rows)
+{
+    const int64_t *numbers;
+    State *state;
+    int slots = graph_states(s->g, &numbers);
+    law_require(state_open(s->backend, slots, numbers, rows, &state));
+    return state;
+}
+
+int64_t state_numbers(const State *state)
+{
+    return state_row_bytes(state) / (int64_t)state->backend->real_size;
+}
+
+void state_read(const State *state, int64_t row, double *values)
+{
+    for (int i = 0; i < state->slots; values += state->numbers[i++])
+        KERNEL(state->backend, get_f64, state->numbers[i],
+               real_at(state->backend, state->data, state->offset[i] + row * state->numbers[i]), values);
+}
+
+/* -- reading ------------------------------------------------------------------------------------------------------- */
+
+int64_t subject_numbers(const LawSubject *s, const LawBatch *batch)
+{
+    return s->width * (s->result->lead == LEAD_ROWS ? batch->rows : batch_tokens(batch));
+}
+
+void subject_output(const LawSubject *s, const LawBatch *batch, double *values)
+{
+    graph_get(s->g, s->result, subject_numbers(s, batch), values);
+}
+
+double subject_value(const LawSubject *s, const LawBatch *batch, double *magnitude)
+{
+    int64_t n = subject_numbers(s, batch);
+    double *out = law_new((size_t)n, sizeof *out), total = 0;
+    subject_output(s, batch, out);
+    *magnitude = 0;
+    for (int64_t i = 0; i < n; i++) {
+        double term = out[i] * (is_loss(s) ? LOSS_SCALE : s->weight[i]);
+        total += term;
+        *magnitude += fabs(term);
+    }
+    free(out);
+    return total;
+}
+
+void subject_gradients(const LawSubject *s, double *values)
+{
+    KERNEL(s->backend, get_f64, s->params->length, s->params->gradients, values);
+}
+
+void subject_input_gradient(const LawSubject *s, const LawBatch *batch, int input, double *values)
+{
+    graph_get_gradient(s->g, s->model.input[input], batch_tokens(batch) * s->model.width[input], values);
+}
+
+const double *batch_span(const LawSubject *s, const LawBatch *batch, int row, const double *values, int64_t *numbers)
+{
+    int64_t before = 0;
+    for (int r = 0; r < row; r++)
+        before += s->result->lead == LEAD_ROWS ? 1 : batch->count[r];
+    *numbers = s->width * (s->result->lead == LEAD_ROWS ? 1 : batch->count[row]);
+    return values + before * s->width;
+}
+
+LawTrace trace_open(int64_t streams, int64_t length, int64_t width)
+{
+    LawTrace trace = {streams, length, width, law_new((size_t)(streams * length * width), sizeof(double))};
+    for (int64_t i = 0; i < streams * length * width; i++)
+        trace.value[i] = NAN;
+    return trace;
+}
+
+void trace_close(LawTrace *trace)
+{
+    free(trace->value);
+}
+
+void trace_add(LawTrace *trace, const LawSubject *s, const LawBatch *batch)
+{
+    double *out = law_new((size_t)subject_numbers(s, batch), sizeof *out);
+    subject_output(s, batch, out);
+    for (int r = 0; r < batch->rows; r++) {
+        int64_t numbers, first = batch->start[r];
+        const double *span = batch_span(s, batch, r, out, &numbers);
+        if (batch->count[r] == 0)
+            continue;
+        if (s->result->lead == LEAD_ROWS)
+            first += batch->count[r] - 1;
+        memcpy(trace->value + (batch->stream[r] * trace->length + first) * trace->width, span,
+               (size_t)numbers * sizeof *span);
+    }
+    free(out);
+}
+
+/* -- comparing ----------------------------------------------------------------------------------------------------- */
+
+double difference(int64_t n, const double *a, const double *b, bool sparse)
+{
+    double worst = 0, largest = 0;
+    for (int64_t i = 0; i < n; i++) {
+        if (sparse && (isnan(a[i]) || isnan(b[i])))
+            continue;
+        if (!isfinite(a[i]) || !isfinite(b[i]))
+            return LAW_BROKEN;
+        worst = fmax(worst, fabs(a[i] - b[i]));
+        largest = fmax(largest, fabs(b[i]));
+    }
+    return worst == 0 ? 0 : worst / fmax(largest, 1e-30);
+}
+
+double bits_differ(int64_t n, const double *a, const double *b)
+{
+    return memcmp(a, b, (size_t)n * sizeof *a) == 0 ? 0 : LAW_BROKEN;
+}
