@@ -65,6 +65,7 @@ static lmu_status corpus_read(Corpus *corpus, const Windows *windows, int64_t sa
         }
         windows_read(windows, w, (int32_t *)corpus->token + w * corpus->width);
     }
+    progress_report(progress, "reading", (double)corpus->windows, (double)corpus->windows, "windows", NULL);
     for (size_t i = 0; i < corpus_size(corpus); i++) /* n-grams of order 1 */
         corpus->id[i] = corpus->token[i];
     return LMU_OK;
@@ -132,6 +133,7 @@ static lmu_status count_order(Ngram *model, int k, Corpus *corpus, Progress *pro
         }
         TRY(count_window(model, k, corpus, w));
     }
+    progress_report(progress, stage, (double)corpus->windows, (double)corpus->windows, "windows", NULL);
     if (k < model->order)
         TRY(count_edges(&model->level[k].table, k, corpus));
     return LMU_OK;
@@ -346,5 +348,6 @@ lmu_status ngram_evaluate(const Ngram *model, const Shard *text, const EvalCut *
                 eval_add(out, &token, 1, lengths, -log(probability));
         }
     }
+    progress_report(progress, "evaluating", (double)text->count, (double)text->count, "tokens", NULL);
     return LMU_OK;
 }
