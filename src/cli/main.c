@@ -12,6 +12,7 @@ extern const Command tokenizer_encode_command;
 extern const Command tokenizer_decode_command;
 extern const Command prepare_command;
 extern const Command ngram_command;
+extern const Command train_command;
 extern const Command plot_command;
 extern const Command help_command;
 
@@ -21,6 +22,7 @@ const Command *const commands[] = {
     &tokenizer_decode_command,
     &prepare_command,
     &ngram_command,
+    &train_command,
     &plot_command,
     &help_command,
     NULL,

@@ -1,4 +1,5 @@
 /* A model in a directory: config.json and model.safetensors. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,65 +9,111 @@
 #include "model/model.h"
 #include "model/safetensors.h"
 
-typedef struct VectorReader {
+/* What a file's tensor `index` is: vectors one after the other, each with the parameters in the order of the store. */
+typedef struct VectorFile {
     const Params *params;
-    const Real *vector;
-} VectorReader;
+    const ParamVector *vectors;
+    SafetensorsTensor *tensors;
+    size_t count;
+    char *names;
+} VectorFile;
 
-static lmu_status read_piece(void *context, const SafetensorsTensor *tensor, size_t offset, size_t size, void *out)
+#define NAME_LENGTH 384
+
+static lmu_status vector_file_open(const Params *params, const ParamVector *vectors, size_t count, VectorFile *file)
 {
-    const VectorReader *reader = context;
-    const Param *param = params_find(reader->params, tensor->name);
-    int64_t first = param->offset + (int64_t)(offset / sizeof(float));
-    KERNEL(reader->params->backend, get_f32, (int64_t)(size / sizeof(float)),
-           real_at(reader->params->backend, reader->vector, first), out);
+    *file = (VectorFile){.params = params, .vectors = vectors, .count = count * params->count};
+    TRY(memory_new(&file->tensors, file->count, sizeof *file->tensors, "a checkpoint"));
+    lmu_status status = memory_new(&file->names, file->count, NAME_LENGTH, "a checkpoint");
+    if (status != LMU_OK) {
+        free(file->tensors);
+        return status;
+    }
+    for (size_t i = 0; i < file->count; i++) {
+        const Param *param = params->list[i % params->count];
+        char *name = file->names + i * NAME_LENGTH;
+        snprintf(name, NAME_LENGTH, "%s%s", vectors[i / params->count].prefix, param->name);
+        file->tensors[i] = (SafetensorsTensor){.name = name, .type = SAFETENSORS_F32, .rank = param->rank};
+        memcpy(file->tensors[i].shape, param->shape, (size_t)param->rank * sizeof *param->shape);
+    }
     return LMU_OK;
 }
 
-lmu_status params_save(const Params *params, const Real *vector, const char *path)
+static void vector_file_close(VectorFile *file)
 {
-    SafetensorsTensor *tensors;
-    TRY(memory_new(&tensors, params->count, sizeof *tensors, "a checkpoint"));
-    for (size_t i = 0; i < params->count; i++) {
-        const Param *param = params->list[i];
-        tensors[i] = (SafetensorsTensor){.name = param->name, .type = SAFETENSORS_F32, .rank = param->rank};
-        memcpy(tensors[i].shape, param->shape, (size_t)param->rank * sizeof *param->shape);
-    }
-    VectorReader reader = {params, vector};
+    free(file->tensors);
+    free(file->names);
+}
+
+/* Where the numbers of tensor `index` lie. */
+static Real *vector_file_at(const VectorFile *file, size_t index)
+{
+    const Param *param = file->params->list[index % file->params->count];
+    return real_at(file->params->backend, file->vectors[index / file->params->count].vector, param->offset);
+}
+
+static lmu_status read_piece(void *context, const SafetensorsTensor *tensor, size_t offset, size_t size, void *out)
+{
+    const VectorFile *file = context;
+    size_t index = (size_t)(tensor->name - file->names) / NAME_LENGTH;
+    Backend *backend = file->params->backend;
+    KERNEL(backend, get_f32, (int64_t)(size / sizeof(float)),
+           real_at(backend, vector_file_at(file, index), (int64_t)(offset / sizeof(float))), out);
+    return LMU_OK;
+}
+
+lmu_status params_save(const Params *params, const ParamVector *vectors, size_t count, const char *path)
+{
+    VectorFile file;
+    TRY(vector_file_open(params, vectors, count, &file));
     SafetensorsText metadata = {"format", "lmu"};
-    SafetensorsContent content = {.tensors = tensors,
-                                  .count = params->count,
+    SafetensorsContent content = {.tensors = file.tensors,
+                                  .count = file.count,
                                   .metadata = &metadata,
                                   .metadata_count = 1,
                                   .read = read_piece,
-                                  .context = &reader};
+                                  .context = &file};
     lmu_status status = safetensors_write(path, &content);
-    free(tensors);
+    vector_file_close(&file);
     return status;
 }
 
-lmu_status params_load(Params *params, Real *vector, const char *path)
+/* The name of a tensor in the file that is none of ours; NULL: there is none. */
+static const char *surplus_name(const Safetensors *stored, const VectorFile *file)
 {
-    Safetensors *file;
-    TRY(safetensors_open(path, &file));
-    lmu_status status = LMU_OK;
-    const void *data = NULL;
-    for (size_t i = 0; status == LMU_OK && i < params->count; i++) { /* look at all before any is written */
-        const Param *param = params->list[i];
-        status = safetensors_get(file, param->name, SAFETENSORS_F32, param->rank, param->shape, &data);
+    for (size_t i = 0; i < safetensors_count(stored); i++) {
+        const char *name = safetensors_at(stored, i)->name;
+        size_t j = 0;
+        while (j < file->count && strcmp(file->tensors[j].name, name) != 0)
+            j++;
+        if (j == file->count)
+            return name;
     }
-    if (status == LMU_OK && safetensors_count(file) != params->count)
-        for (size_t i = 0; i < safetensors_count(file); i++)
-            if (!params_find(params, safetensors_at(file, i)->name))
-                status = error_set(LMU_MISMATCH, "%s: tensor %s has no place in this model", path,
-                                   safetensors_at(file, i)->name);
-    for (size_t i = 0; status == LMU_OK && i < params->count; i++) {
-        const Param *param = params->list[i];
-        status = safetensors_get(file, param->name, SAFETENSORS_F32, param->rank, param->shape, &data);
-        if (status == LMU_OK)
-            KERNEL(params->backend, put_f32, param->size, data, real_at(params->backend, vector, param->offset));
+    return NULL;
+}
+
+lmu_status params_load(const Params *params, const ParamVector *vectors, size_t count, const char *path)
+{
+    Safetensors *stored;
+    VectorFile file;
+    TRY(safetensors_open(path, &stored));
+    lmu_status status = vector_file_open(params, vectors, count, &file);
+    if (status != LMU_OK) {
+        safetensors_close(stored);
+        return status;
     }
-    safetensors_close(file);
+    for (size_t i = 0; status == LMU_OK && i < file.count; i++) { /* look at all before any is written */
+        SafetensorsTensor *tensor = &file.tensors[i];
+        status = safetensors_get(stored, tensor->name, tensor->type, tensor->rank, tensor->shape, &tensor->data);
+    }
+    const char *surplus = status == LMU_OK ? surplus_name(stored, &file) : NULL;
+    if (surplus)
+        status = error_set(LMU_MISMATCH, "%s: tensor %s has no place in this model", path, surplus);
+    for (size_t i = 0; status == LMU_OK && i < file.count; i++)
+        KERNEL(params->backend, put_f32, params->list[i % params->count]->size, file.tensors[i].data,
+               vector_file_at(&file, i));
+    vector_file_close(&file);
+    safetensors_close(stored);
     return status;
 }
 
@@ -85,7 +132,7 @@ lmu_status model_save(const Model *model, const char *directory)
     ATTEMPT(in_directory(directory, "model.safetensors", &values_path));
     ATTEMPT(model_config_to_json(&model->config, &json));
     ATTEMPT(json_write_file(config_path, json));
-    ATTEMPT(params_save(model->params, model->params->values, values_path));
+    ATTEMPT(params_save(model->params, &(ParamVector){"", model->params->values}, 1, values_path));
 done:
     free(config_path);
     free(values_path);
@@ -104,7 +151,7 @@ lmu_status model_load(Backend *backend, const char *directory, Model **out)
     ATTEMPT(model_config_read(config_path, &config));
     ATTEMPT(model_create(backend, &config, 0, &model));
     params_write_begin(model->params);
-    status = params_load(model->params, model->params->values, values_path);
+    status = params_load(model->params, &(ParamVector){"", model->params->values}, 1, values_path);
     params_write_end(model->params);
     if (status != LMU_OK)
         goto done;

@@ -38,8 +38,13 @@ lmu_status model_graph(Model *model, GraphMode mode, int rows, int64_t tokens, i
 /* Writes model.safetensors and config.json into a directory that exists. */
 lmu_status model_save(const Model *model, const char *directory);
 lmu_status model_load(Backend *backend, const char *directory, Model **out);
-/* A vector of the parameters' layout (moments) to and from a file, under the parameters' names. */
-lmu_status params_save(const Params *params, const Real *vector, const char *path);
-lmu_status params_load(Params *params, Real *vector, const char *path);
+/* Vectors of the parameters' layout to and from one file; tensors are named PREFIX and the parameter's name. */
+typedef struct ParamVector {
+    const char *prefix;
+    Real *vector;
+} ParamVector;
+lmu_status params_save(const Params *params, const ParamVector *vectors, size_t count, const char *path);
+/* All or nothing: LMU_MISMATCH unless the file holds just these tensors with their shapes. */
+lmu_status params_load(const Params *params, const ParamVector *vectors, size_t count, const char *path);
 
 #endif

@@ -1,0 +1,140 @@
+/* lmu train */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/format.h"
+#include "base/json.h"
+#include "cli/command.h"
+#include "model/model.h"
+#include "train/trainer.h"
+
+typedef struct RunOptions {
+    char *out, *arch, *config, *from;
+    bool resume;
+} RunOptions;
+
+static const Field run_fields[] = {
+    {.name = "out", .type = FIELD_STRING, .offset = offsetof(RunOptions, out), .unit = "RUN", .required = true,
+     .help = "directory of the run: checkpoints and metrics.jsonl"},
+    FIELD_STRING_OF(RunOptions, arch, "lmu", "NAME", "architecture: lmu or lmu-paper"),
+    FIELD_STRING_OF(RunOptions, config, NULL, "FILE", "model configuration as JSON; options below override it"),
+    FIELD_STRING_OF(RunOptions, from, NULL, "RUN", "start from this trained model instead of random parameters"),
+    FIELD_FLAG_OF(RunOptions, resume, "false", "go on with RUN where its last checkpoint stands, with its options"),
+};
+static const FieldTable run_table = {"Run", run_fields, sizeof run_fields / sizeof *run_fields};
+
+extern const Command train_command;
+
+/* The model that --config, or --from, or --arch describe, before single options. */
+static lmu_status start_model(const RunOptions *run, ModelConfig *model)
+{
+    if (!run->from && !run->config)
+        return model_config_init(model, run->arch);
+    if (run->config)
+        return model_config_read(run->config, model);
+    char *directory, *path;
+    TRY(checkpoint_find(run->from, &directory));
+    path = path_join(directory, "config.json");
+    lmu_status status = path ? model_config_read(path, model) : error_set(LMU_MEMORY, "no memory for a path");
+    free(path);
+    free(directory);
+    return status;
+}
+
+static bool same_model(const ModelConfig *a, const ModelConfig *b)
+{
+    json_t *x = NULL, *y = NULL;
+    bool same = model_config_to_json(a, &x) == LMU_OK && model_config_to_json(b, &y) == LMU_OK && json_equal(x, y);
+    json_decref(x);
+    json_decref(y);
+    return same;
+}
+
+/* Defaults come from the run that is resumed, the model that is continued, or the architecture; then the command line is
+ * read over them. What a trained model is cannot be changed. */
+static lmu_status read_options(int argc, char *const *argv, RunOptions *run, ModelConfig *model, TrainConfig *config)
+{
+    ModelConfig before = {0};
+    lmu_status status;
+    if (run->resume) {
+        fields_free(&train_table, config);
+        memset(config, 0, sizeof *config);
+        ATTEMPT(train_options(run->out, config, model));
+    } else {
+        ATTEMPT(start_model(run, model));
+    }
+    ATTEMPT(model_config_copy(&before, model));
+    FieldGroup groups[3] = {{&run_table, run}, {&model_table, model}, {&train_table, config}};
+    bool help;
+    ATTEMPT(fields_parse(groups, 3, argc, argv, &help));
+    if ((run->resume || run->from) && !same_model(&before, model))
+        status = error_set(LMU_USAGE, "the model of %s cannot be changed: leave out the options of the group Model",
+                           run->resume ? run->out : run->from);
+done:
+    model_config_free(&before);
+    return status;
+}
+
+static void print_report(const RunOptions *run, const TrainReport *report)
+{
+    char total[32], rest[32], tokens[32], duration[32];
+    printf("%s parameters, %s without the embedding\n", format_count((double)report->parameters, total, sizeof total),
+           format_count((double)report->non_embedding, rest, sizeof rest));
+    printf("%s tokens in %lld steps, %s of training", format_count((double)report->tokens, tokens, sizeof tokens),
+           (long long)report->steps, format_duration(report->seconds, duration, sizeof duration));
+    if (report->flop_use > 0)
+        printf(", model FLOP use %.1f%% of the product ceiling", 100 * report->flop_use);
+    printf("\nheld-out text: %lld tokens, %.4f nats a token, perplexity %.2f, %.4f bits per byte\n",
+           (long long)report->valid.tokens, eval_loss(&report->valid), eval_perplexity(&report->valid),
+           eval_bits_per_byte(&report->valid));
+    printf("the run is in %s; try: lmu generate %s --prompt \"Once\"\n", run->out, run->out);
+}
+
+static lmu_status run_train(int argc, char *const *argv)
+{
+    RunOptions run;
+    ModelConfig model;
+    TrainConfig config;
+    void *values[] = {&run, &model, &config};
+    bool help;
+    TRY(command_parse(&train_command, argc, argv, values, &help));
+    if (help)
+        return LMU_OK;
+    model_config_free(&model);
+    memset(&model, 0, sizeof model);
+    lmu_status status;
+    TrainReport report;
+    ATTEMPT(read_options(argc, argv, &run, &model, &config));
+    TrainRequest request = {.run = run.out,
+                            .config = &config,
+                            .model = &model,
+                            .from = run.from,
+                            .resume = run.resume,
+                            .progress = command_progress()};
+    ATTEMPT(train_run(&request, &report));
+    command_progress_end();
+    print_report(&run, &report);
+done:
+    model_config_free(&model);
+    fields_free(&run_table, &run);
+    fields_free(&train_table, &config);
+    return status;
+}
+
+const Command train_command = {
+    .name = "train",
+    .summary = "train a language model on a prepared corpus",
+    .usage = "--data DIR --out RUN [options]",
+    .details =
+        "Trains a model on DIR/train.bin, evaluates it on DIR/valid.bin as it goes, and keeps RUN/last (to resume) and\n"
+        "RUN/best (lowest loss on held-out text). Ctrl-C saves and ends with code 130. Before the first step it says how\n"
+        "much memory and time the run will take.\n"
+        "\n"
+        "    lmu train --data corpus --out run --dim 256 --layers 6 --tokens 20M\n"
+        "    lmu train --resume --out run\n"
+        "    lmu train --from run --data other --out run2 --tokens 5M --learning-rate 5e-4",
+    .tables = {&run_table, &model_table, &train_table},
+    .run = run_train,
+};

@@ -1,0 +1,32 @@
+#include "train/config.h"
+
+static const Field fields[] = {
+    FIELD_STRING_OF(TrainConfig, data, NULL, "DIR", "prepared corpus: train.bin, valid.bin and tokenizer.json"),
+    FIELD_COUNT_OF(TrainConfig, tokens, "20M", 0, 1e15, "tokens", "budget: tokens to train on; 0: only --time counts"),
+    FIELD_NUMBER_OF(FIELD_DURATION, TrainConfig, time, "0", 0, 1e9, "duration",
+                    "budget: time to train for (90s, 10m, 1.5h); 0: only --tokens counts. Whichever ends first"),
+    FIELD_COUNT_OF(TrainConfig, length, "256", 1, 1 << 24, "tokens", "length of a training window"),
+    FIELD_COUNT_OF(TrainConfig, batch, "16", 1, 1 << 20, "windows", "windows in one step"),
+    FIELD_COUNT_OF(TrainConfig, micro_batch, "0", 0, 1 << 20, "windows",
+                   "windows worked on at a time, their gradients added up; 0: about 4,096 tokens"),
+    FIELD_REAL_OF(TrainConfig, learning_rate, "2e-3", 0, 10, "rate", "peak learning rate"),
+    FIELD_COUNT_OF(TrainConfig, warmup, "50", 0, 1e9, "steps", "steps of linear warm-up"),
+    FIELD_REAL_OF(TrainConfig, final_fraction, "0.05", 0, 1, "fraction",
+                  "learning rate at the end of the cosine, as a fraction of the peak"),
+    FIELD_REAL_OF(TrainConfig, weight_decay, "0.1", 0, 100, "rate",
+                  "decoupled weight decay of matrices and tables; none on norms, biases and the Legendre vectors"),
+    FIELD_REAL_OF(TrainConfig, beta1, "0.9", 0, 0.999999, "factor", "decay of AdamW's first moment"),
+    FIELD_REAL_OF(TrainConfig, beta2, "0.95", 0, 0.9999999, "factor", "decay of AdamW's second moment"),
+    FIELD_REAL_OF(TrainConfig, epsilon, "1e-8", 1e-30, 1, "number", "AdamW's epsilon"),
+    FIELD_REAL_OF(TrainConfig, clip, "1", 0, 1e9, "norm", "largest norm of the gradient, 0: not clipped"),
+    FIELD_COUNT_OF(TrainConfig, seed, "0", 0, 9e15, "number", "seed of initialisation, data order and dropout"),
+    FIELD_COUNT_OF(TrainConfig, evaluate_every, "0", 0, 1e12, "steps",
+                   "steps between evaluations on held-out text; 0: twenty in the run"),
+    FIELD_COUNT_OF(TrainConfig, evaluate_tokens, "64k", 0, 1e12, "tokens",
+                   "tokens of held-out text in each evaluation but the last, which takes all; 0: all"),
+    FIELD_COUNT_OF(TrainConfig, log_every, "10", 1, 1e9, "steps", "steps between lines of metrics.jsonl"),
+    FIELD_NUMBER_OF(FIELD_DURATION, TrainConfig, save_every, "5m", 1, 1e9, "duration", "time between checkpoints"),
+    FIELD_COUNT_OF(TrainConfig, threads, "0", 0, 1024, "threads", "threads; 0: as many as this process may use"),
+};
+
+const FieldTable train_table = {"Training", fields, sizeof fields / sizeof *fields};

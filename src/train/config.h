@@ -1,0 +1,23 @@
+/* How a model is trained: one struct and one field table. */
+#ifndef LMU_TRAIN_CONFIG_H
+#define LMU_TRAIN_CONFIG_H
+
+#include "base/field.h"
+
+typedef struct TrainConfig {
+    char *data; /* directory with train.bin, valid.bin, tokenizer.json */
+    int64_t tokens;
+    double time; /* seconds; 0: no limit */
+    int64_t length, batch, micro_batch;
+    double learning_rate, final_fraction;
+    int64_t warmup;
+    double weight_decay, beta1, beta2, epsilon, clip;
+    int64_t seed;
+    int64_t evaluate_every, evaluate_tokens, log_every;
+    double save_every; /* seconds */
+    int64_t threads;
+} TrainConfig;
+
+extern const FieldTable train_table;
+
+#endif

@@ -1,0 +1,51 @@
+/* Training: the loop, its checkpoints, and resuming them.
+ *
+ * A run is a directory:
+ *     RUN/last/          the newest checkpoint: model.safetensors, config.json, tokenizer.json, and for resuming
+ *                        trainer.safetensors (moments) and trainer.json (options, position, random seed)
+ *     RUN/best/          the model with the lowest loss on held-out text so far
+ *     RUN/metrics.jsonl  one object a line
+ * Every random draw and the order of the data are functions of (seed, step, sample), so a run that is stopped and resumed gives the
+ * bits of an unbroken one on the same kind of CPU with the same number of threads. */
+#ifndef LMU_TRAIN_TRAINER_H
+#define LMU_TRAIN_TRAINER_H
+
+#include "base/progress.h"
+#include "kernel/backend.h"
+#include "model/config.h"
+#include "text/score.h"
+#include "train/config.h"
+
+typedef struct TrainRequest {
+    const char *run;      /* directory of the run */
+    TrainConfig *config;
+    ModelConfig *model;   /* vocabulary is filled in from the tokenizer */
+    const char *from;     /* run or checkpoint whose parameters are the start; NULL: drawn from the seed */
+    bool resume;          /* go on from RUN/last with these options */
+    bool guarded;         /* tensors unreadable outside kernel calls: for tests */
+    Progress *progress;   /* may be NULL */
+} TrainRequest;
+
+typedef struct TrainReport {
+    int64_t steps, tokens;
+    int64_t parameters, non_embedding;
+    double seconds;       /* of training, over all sessions of the run */
+    double loss;          /* nats a token, mean of the last steps' training loss */
+    EvalResult valid;     /* the whole held-out text, by the last model */
+    double best_loss;     /* lowest of the periodic evaluations, nats a token */
+    double flop_use;      /* model FLOPs as a share of the product ceiling, mean over this session */
+} TrainReport;
+
+lmu_status train_run(const TrainRequest *request, TrainReport *report);
+
+/* The options that a run was started with, for resuming: from RUN/last/trainer.json and config.json. Both are initialised. */
+lmu_status train_options(const char *run, TrainConfig *config, ModelConfig *model);
+
+/* The checkpoint that a user means by a path: the directory itself if it holds model.safetensors, else its best/, else its
+ * last/. malloc'ed; LMU_IO if there is none. */
+lmu_status checkpoint_find(const char *path, char **directory);
+
+/* FLOP/s of a product of 4096 x 1024 by 1024 x 1024 in float, output in float, median of up to 20: the product ceiling. */
+lmu_status product_ceiling(Backend *backend, double *flops);
+
+#endif
