@@ -155,8 +155,10 @@ void fields_markdown(FILE *out, const FieldGroup *groups, size_t count)
             fputs("` | ", out);
             if (field->required)
                 fputs("required", out);
-            else if (field->initial)
+            else if (field->initial && field->type != FIELD_FLAG)
                 markdown_cell(out, field->initial);
+            else if (field->type == FIELD_FLAG)
+                fputs(field->initial && !strcmp(field->initial, "true") ? "on" : "off", out);
             field_range(field, text, sizeof text);
             fprintf(out, " | %s | ", text);
             markdown_cell(out, field->help);

@@ -43,7 +43,7 @@ expect 2 "'x': one argument too many" help plot x
 expect 0 "lmu plot: " help plot
 
 # Every command that the program lists has a complete help, and refuses what it does not know.
-commands=$("$lmu" --help | sed -n '/^Commands:/,/^$/s/^  \([a-z ]*[a-z]\)   *[A-Z].*/\1/p')
+commands=$("$lmu" --help | sed -n '/^Commands:/,/^$/s/^  \([a-z]*\( [a-z][a-z]*\)\{0,1\}\)   *[^ ].*/\1/p')
 [ "$(wc -l <<<"$commands")" -ge 2 ] || complain "the list of commands was not found in lmu --help"
 while IFS= read -r command; do
     read -ra words <<<"$command"
@@ -79,10 +79,32 @@ numbers() {
 }
 numbers plot --smooth 0 "$work"
 expect 2 "lmu plot: --smooth: 10001 is out of range; it goes from 0 to 10000" plot "$work" --smooth 10001
-if grep -qx ngram <<<"$commands"; then
-    numbers ngram --order 1 --data "$work"
-    expect 2 "--order: '2.5' is not a whole number" ngram --data "$work" --order 2.5
-fi
+
+# Every option of every command that has a range, as the program itself tells them, refuses what is outside.
+ranged=0
+while IFS=$'\t' read -r command option low high; do
+    read -ra words <<<"$command"
+    ranged=$((ranged + 1))
+    expect 2 "lmu $command: $option: 'x' is not a" "${words[@]}" "$option" x
+    expect 2 "lmu $command: $option: an empty value" "${words[@]}" "$option="
+    case $low in
+    -*) ;;
+    0) expect 2 "lmu $command: $option: -1 is out of range; it goes from 0 to " "${words[@]}" "$option" -1 ;;
+    *) expect 2 "lmu $command: $option: 0 is out of range; it goes from $low to " "${words[@]}" "$option" 0 ;;
+    esac
+    if [ -n "$high" ]; then
+        expect 2 "lmu $command: $option: 999999999999999999999 is out of range; it goes from $low to $high" \
+            "${words[@]}" "$option" 999999999999999999999
+    fi
+done < <("$lmu" help --markdown | awk -F'|' '
+    /^## lmu / { command = substr($0, 8) }
+    /^\| `--/ {
+        split($2, name, /[` ]+/)
+        count = split($(NF - 2), range, " ")
+        if (count == 3 && range[2] == "to") print command "\t" name[2] "\t" range[1] "\t" range[3]
+        if (count == 3 && range[1] == "at") print command "\t" name[2] "\t" range[3] "\t"
+    }')
+[ $ranged -ge 1 ] || complain "no option with a range was found in lmu help --markdown"
 
 # Arguments.
 expect 2 "lmu plot: RUN is missing" plot
