@@ -137,9 +137,9 @@ def main(folder):
         theirs = Tokenizer.from_file(ours)
         if theirs.get_vocab_size() != size:
             sys.exit(f"{ours}: they count {theirs.get_vocab_size()} tokens, not {size}")
-        counts[size] = compare(ours, theirs, mix, f"mixed text, our vocabulary of {size}")
+        counts[size] = compare(ours, theirs, mix if size > 300 else mix[:500_000], f"mixed text, our vocabulary of {size}")
     ours, theirs = os.path.join(folder, "ours-4096.json"), Tokenizer.from_file(os.path.join(folder, "ours-4096.json"))
-    compare(ours, theirs, mix, "mixed text with special tokens", specials=True)
+    compare(ours, theirs, mix[:1_000_000], "mixed text with special tokens", specials=True)
     compare(ours, theirs, codes, "every code point")
     for number, text in enumerate(edge_cases()):
         compare(ours, theirs, text, f"edge case {number} {text[:20]!r}")
