@@ -53,7 +53,8 @@ Tensor *op_causal_attention(Graph *g, Tensor *qkv, int64_t heads, int64_t contex
     if (!graph_ready(g, 1, spec.in))
         return NULL;
     if (qkv->rank != 2 || qkv->lead != LEAD_TOKENS || heads < 1 || qkv->shape[1] % (3 * heads) != 0 || context < 1)
-        return graph_fail(g, LMU_USAGE, "causal attention takes qkv [N x 3D] with D a multiple of the number of heads (%lld)",
+        return graph_fail(g, LMU_USAGE,
+                          "causal attention takes qkv [N x 3D] with D a multiple of the number of heads (%lld)",
                           (long long)heads);
     Attention attributes = {heads, context};
     spec.shape[1] = qkv->shape[1] / 3;

@@ -66,6 +66,7 @@ Tensor *op_cross_entropy(Graph *g, Tensor *x, Tensor *weight, Tensor *targets)
     if (x->rank != 2 || x->lead != LEAD_TOKENS || weight->kind != TENSOR_PARAM || weight->rank != 2 ||
         weight->shape[1] != x->shape[1] || !targets->integer)
         return graph_fail(g, LMU_USAGE, "cross-entropy takes x [N x D], a parameter [V x D] and targets");
+    graph_bound(targets, weight->shape[0]);
     int64_t rows = x->shape[0] < BLOCK ? x->shape[0] : BLOCK;
     spec.saved_numbers[0] = rows * weight->shape[0];
     if (graph_mode(g) != GRAPH_TRAIN && !(spec.derived = linear_packed(g, weight)))

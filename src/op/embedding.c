@@ -23,8 +23,9 @@ Tensor *op_embedding(Graph *g, Tensor *ids, Tensor *table)
     NodeSpec spec = {.inputs = 2, .in = {ids, table}, .lead = LEAD_TOKENS, .rank = 2};
     if (!graph_ready(g, 2, spec.in))
         return NULL;
-    if (!ids->integer || table->rank != 2)
-        return graph_fail(g, LMU_USAGE, "embedding takes ids and a table of rank 2");
+    if (!ids->integer || table->kind != TENSOR_PARAM || table->rank != 2)
+        return graph_fail(g, LMU_USAGE, "embedding takes ids and a parameter [V x D]");
+    graph_bound(ids, table->shape[0]);
     spec.shape[1] = table->shape[1];
     return graph_node(g, &operator_embedding, &spec);
 }

@@ -49,26 +49,25 @@ static double flops(const Node *node, int64_t length)
     return 2 * (q * (q + 1) + 3 * p * q + p * p + p) * (double)a->shape.channels;
 }
 
-const Operator operator_implicit_attention = {
-    .name = "implicit_attention",
-    .forward = forward,
-    .backward = backward,
-    .keeps = KEEPS_INPUT(IN_X) | KEEPS_INPUT(IN_L) | KEEPS_INPUT(IN_BIAS) | KEEPS_INPUT(IN_P),
-    .looks_back = true,
-    .flops = flops};
+const Operator operator_implicit_attention = {.name = "implicit_attention",
+                                              .forward = forward,
+                                              .backward = backward,
+                                              .keeps = KEEPS_INPUT(IN_X) | KEEPS_INPUT(IN_L) | KEEPS_INPUT(IN_BIAS) |
+                                                       KEEPS_INPUT(IN_P),
+                                              .looks_back = true,
+                                              .flops = flops};
 
 Tensor *op_implicit_attention(Graph *g, Tensor *x, Tensor *l, Tensor *bias, Tensor *p, const LegendreSpec *legendre)
 {
     Tensor *w = legendre_constant(g, legendre);
-    NodeSpec spec = {.inputs = 5,
-                     .in = {x, l, bias, p, w},
-                     .lead = LEAD_TOKENS,
-                     .rank = 2,
-                     .saves = 1,
-                     .saved_lead = {LEAD_CHUNKS}};
+    NodeSpec spec = {
+        .inputs = 5, .in = {x, l, bias, p, w}, .lead = LEAD_TOKENS, .rank = 2, .saves = 1, .saved_lead = {LEAD_CHUNKS}};
     if (!graph_ready(g, 5, spec.in))
         return NULL;
     int64_t reduced = p->shape[0];
+    for (int i = IN_L; i <= IN_P; i++)
+        if (spec.in[i]->kind != TENSOR_PARAM || spec.in[i]->rank != (i == IN_L ? 2 : 1))
+            return graph_fail(g, LMU_USAGE, "implicit attention takes parameters l [3P x Q], bias [3P] and p [P]");
     if (x->rank != 2 || x->lead != LEAD_TOKENS || l->rank != 2 || l->shape[0] != 3 * reduced ||
         l->shape[1] != legendre->order || bias->shape[0] != 3 * reduced)
         return graph_fail(g, LMU_USAGE, "implicit attention takes x [N x D], l [3P x Q], bias [3P] and p [P]");

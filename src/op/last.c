@@ -18,7 +18,12 @@ const Operator operator_last = {.name = "last", .forward = forward};
 
 Tensor *op_last(Graph *g, Tensor *x)
 {
-    NodeSpec spec = {.inputs = 1, .in = {x}, .lead = LEAD_ROWS, .rank = 2, .saves = 1, .saved_lead = {LEAD_ROWS},
+    NodeSpec spec = {.inputs = 1,
+                     .in = {x},
+                     .lead = LEAD_ROWS,
+                     .rank = 2,
+                     .saves = 1,
+                     .saved_lead = {LEAD_ROWS},
                      .saved_numbers = {1}};
     if (!graph_ready(g, 1, spec.in))
         return NULL;

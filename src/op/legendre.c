@@ -48,7 +48,8 @@ Tensor *legendre_constant(Graph *g, const LegendreSpec *spec)
         return graph_fail(g, LMU_USAGE, "a Legendre memory of order %lld: the order must be 1 to %d", (long long)q,
                           LEGENDRE_ORDER_LIMIT);
     double *space;
-    lmu_status status = memory_new(&space, (size_t)(q * q + q + shape[0] * shape[1]), sizeof *space, "a Legendre system");
+    lmu_status status =
+        memory_new(&space, (size_t)(q * q + q + shape[0] * shape[1]), sizeof *space, "a Legendre system");
     if (status != LMU_OK)
         return graph_fail(g, status, "%s", lmu_error_message());
     double *abar = space, *bbar = abar + q * q, *w = bbar + q;
@@ -67,7 +68,8 @@ Tensor *legendre_constant(Graph *g, const LegendreSpec *spec)
 Tensor *op_legendre_memory(Graph *g, Tensor *x, const LegendreSpec *legendre, LegendreForm form)
 {
     Tensor *w = legendre_constant(g, legendre);
-    NodeSpec spec = {.inputs = 2, .in = {x, w}, .lead = LEAD_TOKENS, .rank = 3, .saves = 1, .saved_lead = {LEAD_CHUNKS}};
+    NodeSpec spec = {
+        .inputs = 2, .in = {x, w}, .lead = LEAD_TOKENS, .rank = 3, .saves = 1, .saved_lead = {LEAD_CHUNKS}};
     if (!graph_ready(g, 2, spec.in))
         return NULL;
     if (x->rank != 2 || x->lead != LEAD_TOKENS)

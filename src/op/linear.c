@@ -67,7 +67,8 @@ Tensor *op_linear(Graph *g, Tensor *x, Tensor *weight, Tensor *bias)
     NodeSpec spec = {.inputs = bias ? 3 : 2, .in = {x, weight, bias}, .rank = 2};
     if (!graph_ready(g, 2, spec.in))
         return NULL;
-    if (x->rank != 2 || x->integer || weight->kind != TENSOR_PARAM || weight->rank != 2 || x->shape[1] != weight->shape[1])
+    if (x->rank != 2 || x->integer || weight->kind != TENSOR_PARAM || weight->rank != 2 ||
+        x->shape[1] != weight->shape[1])
         return graph_fail(g, LMU_USAGE, "linear takes x [N x K] and a parameter [M x K]");
     if (bias && (bias->rank != 1 || bias->shape[0] != weight->shape[0]))
         return graph_fail(g, LMU_USAGE, "linear takes a bias of %lld", (long long)weight->shape[0]);

@@ -11,8 +11,8 @@ static const Real *norm_mean(Graph *g, const Step *s)
 static void forward(Graph *g, const Step *s)
 {
     const NormKind *kind = s->node->attributes;
-    KERNEL(graph_backend(g), norm, *kind, step_extent(g, s->node->out), s->node->out->shape[1], EPSILON, step_in(g, s, 0),
-           step_in(g, s, 1), s->node->inputs > 2 ? step_in(g, s, 2) : NULL, step_out(g, s),
+    KERNEL(graph_backend(g), norm, *kind, step_extent(g, s->node->out), s->node->out->shape[1], EPSILON,
+           step_in(g, s, 0), step_in(g, s, 1), s->node->inputs > 2 ? step_in(g, s, 2) : NULL, step_out(g, s),
            s->node->saves > 1 ? step_saved(g, s, 1) : NULL, step_saved(g, s, 0));
 }
 
@@ -24,8 +24,8 @@ static void backward(Graph *g, const Step *s)
     const Real *dy = step_gradient_out(g, s);
     if (step_gradient(g, s, 1)) {
         Real *dbias = node->inputs > 2 ? step_gradient(g, s, 2) : NULL;
-        KERNEL(graph_backend(g), norm_back_parameters, *kind, n, d, step_in(g, s, 0), norm_mean(g, s), step_saved(g, s, 0),
-               dy, step_gradient(g, s, 1), step_add(g, s, 1), dbias, dbias && step_add(g, s, 2));
+        KERNEL(graph_backend(g), norm_back_parameters, *kind, n, d, step_in(g, s, 0), norm_mean(g, s),
+               step_saved(g, s, 0), dy, step_gradient(g, s, 1), step_add(g, s, 1), dbias, dbias && step_add(g, s, 2));
     }
     if (step_gradient(g, s, 0))
         KERNEL(graph_backend(g), norm_back, *kind, n, d, step_in(g, s, 0), step_in(g, s, 1), norm_mean(g, s),

@@ -1,8 +1,17 @@
 #include "op/operators.h"
 
 const Operator *const operators[] = {
-    &operator_embedding,          &operator_linear,           &operator_add,     &operator_multiply,
-    &operator_norm,               &operator_activation,       &operator_dropout, &operator_legendre_memory,
-    &operator_implicit_attention, &operator_causal_attention, &operator_last,    &operator_cross_entropy,
+    &operator_embedding,
+    &operator_linear,
+    &operator_add,
+    &operator_multiply,
+    &operator_norm,
+    &operator_activation,
+    &operator_dropout,
+    &operator_legendre_memory,
+    &operator_implicit_attention,
+    &operator_causal_attention,
+    &operator_last,
+    &operator_cross_entropy,
     NULL,
 };

@@ -34,8 +34,8 @@ lmu_status graph_open(Backend *backend, Params *params, GraphMode mode, int rows
     g->slot = arrays + 2 * count;
     g->sample = arrays + 3 * count;
     g->chunk = arrays + 4 * count;
-    g->current = (Rows){.offset = g->offset, .position = g->position, .slot = g->slot, .sample = g->sample,
-                        .chunk = g->chunk};
+    g->current =
+        (Rows){.offset = g->offset, .position = g->position, .slot = g->slot, .sample = g->sample, .chunk = g->chunk};
     *out = g;
     return LMU_OK;
 done:
@@ -172,6 +172,12 @@ Tensor *graph_ids(Graph *g)
 Tensor *graph_targets(Graph *g)
 {
     return graph_integers(g, &g->targets);
+}
+
+void graph_bound(Tensor *integers, int64_t bound)
+{
+    if (integers->bound == 0 || bound < integers->bound)
+        integers->bound = bound;
 }
 
 Tensor *graph_input(Graph *g, int64_t d, bool differentiable)

@@ -54,6 +54,7 @@ struct Tensor {
     int rank;
     int64_t shape[TENSOR_RANK];
     bool integer;        /* int32 ids, not Real */
+    int64_t bound;       /* of an integer input: its ids must be below this; 0: none */
     bool differentiable; /* an input whose gradient is wanted */
     Node *producer;      /* NULL unless an activation */
     Param *param;        /* TENSOR_PARAM */
@@ -77,11 +78,11 @@ struct Operator {
     const char *name;
     void (*forward)(Graph *g, const Step *s);
     void (*backward)(Graph *g, const Step *s); /* NULL: not differentiable */
-    unsigned keeps;         /* what backward reads: bit i for input i, KEEPS_OUTPUT for the output */
-    bool in_place;          /* the output may take the memory of input 0 */
-    bool gradient_in_place; /* the gradient of input 0 may take the memory of the output's */
-    bool forms_gradient;    /* a loss: its forward step writes the gradients of its inputs */
-    bool looks_back;        /* results depend on earlier tokens: it has state */
+    unsigned keeps;                            /* what backward reads: bit i for input i, KEEPS_OUTPUT for the output */
+    bool in_place;                             /* the output may take the memory of input 0 */
+    bool gradient_in_place;                    /* the gradient of input 0 may take the memory of the output's */
+    bool forms_gradient;                       /* a loss: its forward step writes the gradients of its inputs */
+    bool looks_back;                           /* results depend on earlier tokens: it has state */
     double (*flops)(const Node *node, int64_t length); /* forward model FLOPs a token in rows of `length`; NULL: none */
     lmu_status (*check)(const Node *node, const Rows *rows); /* refuses a run before it starts; may be NULL */
 };
@@ -96,22 +97,22 @@ struct Node {
     Tensor *saved[NODE_SAVED]; /* kept from the forward to the backward step */
     void *attributes;          /* the operator's own */
     Derived *derived;
-    int state;                 /* slot, or -1 */
+    int state;                       /* slot, or -1 */
     int forward_step, backward_step; /* -1: none */
     Node *next, *previous;
 };
 
 struct Run {
     int rows;
-    const int64_t *count;  /* [rows] new tokens of each row, 0 allowed */
-    const int64_t *slot;   /* [rows] which row of the state; NULL: the row's own number */
-    const int64_t *sample; /* [rows] global sample index, for random draws; NULL: the row's own number */
-    const int32_t *ids;     /* [tokens] packed */
-    const int32_t *targets; /* [tokens]; negative: not counted; NULL where the graph has none */
-    State *state;           /* start from it and leave the next one in it; NULL: zero state, nothing kept */
-    bool first_micro_batch; /* parameter gradients are replaced, not added to */
-    double loss_scale;      /* the gradient is that of loss_scale * (sum of losses) */
-    uint64_t key;           /* random key of this step */
+    const int64_t *count;          /* [rows] new tokens of each row, 0 allowed */
+    const int64_t *slot;           /* [rows] which row of the state, each its own; NULL: the row's own number */
+    const int64_t *sample;         /* [rows] global sample index, for random draws; NULL: the row's own number */
+    const int32_t *ids;            /* [tokens] packed */
+    const int32_t *targets;        /* [tokens]; negative: not counted; NULL where the graph has none */
+    State *state;                  /* start from it and leave the next one in it; NULL: zero state, nothing kept */
+    bool first_micro_batch;        /* parameter gradients are replaced, not added to */
+    double loss_scale;             /* the gradient is that of loss_scale * (sum of losses) */
+    uint64_t key;                  /* random key of this step */
     const double *result_gradient; /* for a result that is no loss: its gradient [tokens x ...], on the host */
 };
 
@@ -136,6 +137,8 @@ void graph_scope(Graph *g, const char *format, ...) __attribute__((format(printf
 void graph_scope_end(Graph *g); /* leaves the innermost scope */
 /* The first error of building, if there was one; graph_plan reports it too. */
 lmu_status graph_status(const Graph *g);
+/* A run is refused unless every id of `integers` is below `bound`; negative ones mean "none". */
+void graph_bound(Tensor *integers, int64_t bound);
 /* Records the first error of building; returns NULL. */
 Tensor *graph_fail(Graph *g, lmu_status status, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /* True if building may go on: no error so far and no input is NULL. */
@@ -168,6 +171,8 @@ void graph_keep(Graph *g, Tensor *tensor);
 lmu_status graph_plan(Graph *g, Tensor *result);
 
 /* -- running --------------------------------------------------------------------------------------------------- */
+/* A run that cannot be is refused before it changes anything: too large for the graph, a state of another model, a stream
+ * twice, ids outside their table, a row beyond an operator's context. */
 lmu_status graph_run(Graph *g, const Run *run);
 
 /* Numbers of the last run's extent, on the host. */
@@ -177,9 +182,9 @@ void graph_get_f32(Graph *g, const Tensor *tensor, int64_t numbers, float *value
 void graph_get_gradient(Graph *g, const Tensor *tensor, int64_t numbers, double *values);
 
 /* -- asking ---------------------------------------------------------------------------------------------------- */
-size_t graph_bytes(const Graph *g);          /* of activations, gradients of activations and constants */
-int64_t graph_largest_buffer(const Graph *g); /* numbers in the largest single buffer */
-double graph_flops(const Graph *g, int64_t length); /* forward model FLOPs a token in rows of `length` */
+size_t graph_bytes(const Graph *g);                        /* of activations, gradients of activations and constants */
+int64_t graph_largest_buffer(const Graph *g);              /* numbers in the largest single buffer */
+double graph_flops(const Graph *g, int64_t length);        /* forward model FLOPs a token in rows of `length` */
 int graph_states(const Graph *g, const int64_t **numbers); /* number of state slots and their sizes */
 const Node *graph_first(const Graph *g);
 int graph_steps(const Graph *g, const Step **steps);
@@ -195,7 +200,7 @@ Real *step_in(const Graph *g, const Step *s, int i);
 const int32_t *step_ids(const Graph *g, const Step *s, int i);
 Real *step_out(const Graph *g, const Step *s);
 Real *step_saved(const Graph *g, const Step *s, int i);
-Real *step_state(const Graph *g, const Step *s); /* NULL: none in this run */
+Real *step_state(const Graph *g, const Step *s);           /* NULL: none in this run */
 Real *step_gradient(const Graph *g, const Step *s, int i); /* of input i; NULL: not wanted */
 Real *step_gradient_out(const Graph *g, const Step *s);
 bool step_add(const Graph *g, const Step *s, int i);

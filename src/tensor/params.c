@@ -197,8 +197,8 @@ lmu_status params_derive(Params *params, const Param *param, int64_t numbers, De
 const Real *derived_values(Params *params, Derived *derived)
 {
     if (derived->generation != params->generation) {
-        derived->build(params->backend, derived->param, real_at(params->backend, params->values, derived->param->offset),
-                       derived->form);
+        derived->build(params->backend, derived->param,
+                       real_at(params->backend, params->values, derived->param->offset), derived->form);
         derived->generation = params->generation;
     }
     return derived->form;

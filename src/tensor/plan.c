@@ -16,7 +16,12 @@ static Buffer *plan_buffer(Graph *g, const Tensor *tensor, int first)
     Buffer *buffer = arena_alloc(g->arena, 1, sizeof *buffer);
     if (!buffer)
         return NULL;
-    int64_t numbers = tensor_stride(tensor) * (tensor->lead == LEAD_NONE ? 1 : tensor->shape[0]);
+    int64_t numbers = tensor_stride(tensor), extent = tensor->lead == LEAD_NONE ? 1 : tensor->shape[0];
+    if (numbers < 0 || __builtin_mul_overflow(numbers, extent, &numbers) || numbers > INT64_MAX / 1024) {
+        error_set(LMU_MEMORY, "no memory for a tensor of %lld x %lld numbers", (long long)extent,
+                  (long long)tensor_stride(tensor));
+        return NULL;
+    }
     buffer->bytes = (size_t)numbers * (tensor->integer ? sizeof(int32_t) : g->backend->real_size);
     buffer->bytes = (buffer->bytes + 63) / 64 * 64;
     buffer->first = buffer->last = first;
@@ -52,7 +57,8 @@ static lmu_status plan_reached(Graph *g)
             continue;
         }
         if (!node->op->backward && !node->op->forms_gradient)
-            return error_set(LMU_USAGE, "operator %s has no backward pass, yet parameters lie behind it: it cannot be trained",
+            return error_set(LMU_USAGE,
+                             "operator %s has no backward pass, yet parameters lie behind it: it cannot be trained",
                              node->op->name);
         if (node->op->forms_gradient && node->out != g->result)
             return error_set(LMU_USAGE, "operator %s forms its own gradient: only the graph's result can be one",
@@ -158,9 +164,9 @@ static lmu_status plan_gradient(Graph *g, int index, int i)
     }
     step->add[i] = in->gradient != NULL;
     if (!in->gradient) {
-        bool share = i == 0 && node->op->gradient_in_place && in->kind == TENSOR_ACTIVATION && in->lead == node->out->lead &&
-                     tensor_stride(in) == tensor_stride(node->out) && node->out->gradient->last <= index &&
-                     !(g->flags & GRAPH_NO_REUSE);
+        bool share = i == 0 && node->op->gradient_in_place && in->kind == TENSOR_ACTIVATION &&
+                     in->lead == node->out->lead && tensor_stride(in) == tensor_stride(node->out) &&
+                     node->out->gradient->last <= index && !(g->flags & GRAPH_NO_REUSE);
         in->gradient = share ? node->out->gradient : plan_buffer(g, in, index);
         if (!in->gradient)
             return LMU_MEMORY;

@@ -13,19 +13,35 @@ static lmu_status run_rows(Graph *g, const Run *run)
     for (int r = 0; r < run->rows; r++) {
         int64_t count = run->count[r];
         if (count < 0 || count > g->tokens - g->offset[r])
-            return error_set(LMU_USAGE, "a run with %lld tokens in row %d: the graph holds %lld in all", (long long)count,
-                             r, (long long)g->tokens);
+            return error_set(LMU_USAGE, "a run with %lld tokens in row %d: the graph holds %lld in all",
+                             (long long)count, r, (long long)g->tokens);
         g->slot[r] = run->slot ? run->slot[r] : r;
         g->sample[r] = run->sample ? run->sample[r] : r;
         if (run->state && (g->slot[r] < 0 || g->slot[r] >= run->state->rows))
             return error_set(LMU_USAGE, "row %d asks for stream %lld of %lld", r, (long long)g->slot[r],
                              (long long)run->state->rows);
+        for (int other = 0; run->state && run->slot && other < r; other++)
+            if (g->slot[other] == g->slot[r])
+                return error_set(LMU_USAGE, "rows %d and %d both ask for stream %lld", other, r, (long long)g->slot[r]);
         g->position[r] = run->state ? run->state->position[g->slot[r]] : 0;
         g->offset[r + 1] = g->offset[r] + count;
         g->chunk[r + 1] = g->chunk[r] + (count + LEGENDRE_CHUNK - 1) / LEGENDRE_CHUNK;
     }
     g->current.count = run->rows;
     g->current.tokens = g->offset[run->rows];
+    return LMU_OK;
+}
+
+static lmu_status run_integers(const Graph *g, const Tensor *tensor, const int32_t *values, const char *what)
+{
+    if (!tensor || g->current.tokens == 0)
+        return LMU_OK;
+    if (!values)
+        return error_set(LMU_USAGE, "a run without the %ss that its graph reads", what);
+    for (int64_t i = 0; tensor->bound > 0 && i < g->current.tokens; i++)
+        if (values[i] >= tensor->bound)
+            return error_set(LMU_USAGE, "%s %d (token %lld of a run): the model has %lld tokens, 0 to %lld", what,
+                             values[i], (long long)i, (long long)tensor->bound, (long long)tensor->bound - 1);
     return LMU_OK;
 }
 
@@ -37,10 +53,15 @@ static lmu_status run_check(Graph *g, const Run *run)
         return error_set(LMU_USAGE, "a graph cannot run while its parameters are being written");
     if (g->mode == GRAPH_TRAIN && !g->params->gradients)
         return error_set(LMU_USAGE, "a training graph needs params_train first");
-    if (run->state && (run->state->slots != (int)g->state_count ||
-                       (g->state_count && memcmp(run->state->numbers, g->states, g->state_count * sizeof *g->states) != 0)))
+    if (run->state &&
+        (run->state->slots != (int)g->state_count ||
+         (g->state_count && memcmp(run->state->numbers, g->states, g->state_count * sizeof *g->states) != 0)))
         return error_set(LMU_MISMATCH, "a stream state of another model");
+    if (g->result->gradient && !run->result_gradient)
+        return error_set(LMU_USAGE, "a training run whose result is no loss needs the result's gradient");
     TRY(run_rows(g, run));
+    TRY(run_integers(g, g->ids, run->ids, "id"));
+    TRY(run_integers(g, g->targets, run->targets, "target"));
     for (Node *node = g->first; node; node = node->next)
         if (node->op->check)
             TRY(node->op->check(node, &g->current));
@@ -58,7 +79,7 @@ static void run_poison(Graph *g, int index)
 /* The gradients' start: the result's, if it is no loss. */
 static void run_seed_gradient(Graph *g, const Run *run)
 {
-    if (g->result->gradient && run->result_gradient)
+    if (g->result->gradient)
         KERNEL(g->backend, put_f64, step_numbers(g, g->result), run->result_gradient, tensor_gradient(g, g->result));
 }
 

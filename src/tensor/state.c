@@ -22,7 +22,8 @@ lmu_status state_open(Backend *backend, int slots, const int64_t *numbers, int64
         int64_t size;
         state->numbers[i] = numbers[i];
         state->offset[i] = total;
-        if (__builtin_mul_overflow(rows, numbers[i], &size) || __builtin_add_overflow(total, size, &total)) {
+        if (__builtin_mul_overflow(rows, numbers[i], &size) || __builtin_add_overflow(total, size, &total) ||
+            total > INT64_MAX / (int64_t)backend->real_size) {
             status = error_set(LMU_MEMORY, "a stream state for %lld rows is too large", (long long)rows);
             goto done;
         }
