@@ -24,7 +24,7 @@ typedef enum LawShape { LAW_PLAIN, LAW_TWIN, LAW_WRAPPED, LAW_SHAPES } LawShape;
 typedef struct LawModel {
     Graph *g;
     const LawCase *law;
-    Tensor *input[LAW_INPUTS];
+    Tensor *input[LAW_INPUTS], *second; /* second: the other operand of add and multiply */
     int64_t width[LAW_INPUTS];
     int inputs;
 } LawModel;
@@ -33,6 +33,7 @@ struct LawCase {
     const char *name;
     const Operator *op; /* NULL: a whole model */
     Tensor *(*apply)(LawModel *, Tensor *x);
+    bool encoder;           /* no stream: it sees all of its row at once */
     bool takes_ids;         /* x is the ids; otherwise a real input of d channels */
     int64_t d, out;         /* channels in, out */
     int64_t order, reduced; /* Q, P */
@@ -43,6 +44,7 @@ struct LawCase {
 };
 
 extern const LawCase law_cases[];  /* quick, every operator; a NULL name ends */
+const LawCase *law_every(void);    /* these, and one for each architecture */
 extern const LawCase law_larger[]; /* sizes at which vector kernels run their main loops */
 
 Tensor *law_input(LawModel *m, int64_t d);

@@ -32,14 +32,22 @@ static Tensor *apply_linear(LawModel *m, Tensor *x)
     return op_linear(m->g, x, param(m, "weight", 2, c->out, c->d, 0.3), bias);
 }
 
+/* The same one for both uses of a twin. */
+static Tensor *second_operand(LawModel *m, Tensor *x)
+{
+    if (!m->second)
+        m->second = m->law->kind ? x : law_input(m, m->law->d);
+    return m->second;
+}
+
 static Tensor *apply_add(LawModel *m, Tensor *x)
 {
-    return op_add(m->g, x, m->law->kind ? x : law_input(m, m->law->d));
+    return op_add(m->g, x, second_operand(m, x));
 }
 
 static Tensor *apply_multiply(LawModel *m, Tensor *x)
 {
-    return op_multiply(m->g, x, m->law->kind ? x : law_input(m, m->law->d));
+    return op_multiply(m->g, x, second_operand(m, x));
 }
 
 static Tensor *apply_norm(LawModel *m, Tensor *x)

@@ -13,7 +13,7 @@ static void gradients_are_derivatives(void **state)
 {
     (void)state;
     int broken = 0;
-    for (const LawCase *law = law_cases; law->name; law++)
+    for (const LawCase *law = law_every(); law->name; law++)
         for (LawShape shape = LAW_PLAIN; shape < LAW_SHAPES; shape++) {
             if (!law_trains(law) || !law_has_shape(law, shape))
                 continue;

@@ -10,7 +10,7 @@
 static void micro_batches_add_up(BackendKind kind, double limit)
 {
     int broken = 0;
-    for (const LawCase *law = law_cases; law->name; law++)
+    for (const LawCase *law = law_every(); law->name; law++)
         for (LawShape shape = LAW_PLAIN; shape < LAW_SHAPES; shape++) {
             if (!law_trains(law) || !law_has_shape(law, shape))
                 continue;
@@ -39,7 +39,7 @@ static void memory_plans_change_no_bit(void **state)
 {
     (void)state;
     int broken = 0;
-    for (const LawCase *law = law_cases; law->name; law++)
+    for (const LawCase *law = law_every(); law->name; law++)
         for (LawShape shape = LAW_PLAIN; shape < LAW_SHAPES; shape++)
             for (BackendKind kind = BACKEND_CPU; kind <= BACKEND_DOUBLE; kind++)
                 if (law_trains(law) && law_has_shape(law, shape) && law_memory(law, shape, kind, NULL) != 0) {

@@ -11,7 +11,7 @@
 static void rows_are_isolated(BackendKind kind)
 {
     int broken = 0;
-    for (const LawCase *law = law_cases; law->name; law++)
+    for (const LawCase *law = law_every(); law->name; law++)
         for (LawShape shape = LAW_PLAIN; shape < LAW_SHAPES; shape++)
             if (law_has_shape(law, shape) && law_isolation(law, shape, kind, NULL) != 0) {
                 print_error("%s, shape %d: a row sees another\n", law->name, shape);
@@ -36,7 +36,7 @@ static void bits_do_not_depend_on_company(void **state)
 {
     (void)state;
     int broken = 0;
-    for (const LawCase *law = law_cases; law->name; law++)
+    for (const LawCase *law = law_every(); law->name; law++)
         for (GraphMode mode = GRAPH_SCORE; mode <= GRAPH_DECODE; mode++)
             if (law_batch(law, LAW_PLAIN, BACKEND_CPU, mode, NULL) != 0) {
                 print_error("%s, mode %d: a row's bits depend on its neighbours\n", law->name, mode);

@@ -1,0 +1,57 @@
+/* A case for each architecture of the registry: a small configuration of it, as model_graph builds it. */
+#include "law.h"
+#include "model/model.h"
+
+#define CASES 128
+#define LAYERS 2
+
+static lmu_status small_config(const LawCase *c, ModelConfig *config)
+{
+    TRY(model_config_init(config, c->name));
+    config->theta = (RealList){.count = LAYERS, .value = {c->theta, c->theta / 2}};
+    config->vocabulary = c->vocabulary;
+    config->dim = c->d;
+    config->layers = LAYERS;
+    config->order = c->order;
+    config->reduced = c->reduced;
+    config->dropout = c->rate;
+    return model_config_check(config);
+}
+
+static Tensor *apply_architecture(LawModel *m, Tensor *ids)
+{
+    const LawCase *c = m->law;
+    ModelConfig config = {0};
+    lmu_status status = small_config(c, &config);
+    if (status != LMU_OK) {
+        model_config_free(&config);
+        return graph_fail(m->g, status, "%s", lmu_error_message());
+    }
+    Tensor *table = graph_param(m->g, "embedding.weight", 2, (int64_t[]){c->vocabulary, c->d}, (Init){INIT_NORMAL, 0.5},
+                                PARAM_TABLE);
+    Tensor *x = architecture_find(c->name)->build(m->g, &config, ids, table);
+    model_config_free(&config);
+    if (graph_mode(m->g) == GRAPH_DECODE)
+        return op_linear(m->g, op_last(m->g, x), table, NULL);
+    return op_cross_entropy(m->g, x, table, graph_targets(m->g));
+}
+
+const LawCase *law_every(void)
+{
+    static LawCase cases[CASES + 1];
+    int count = 0;
+    for (const LawCase *law = law_cases; law->name && count < CASES; law++)
+        cases[count++] = *law;
+    for (int i = 0; architectures[i] && count < CASES; i++)
+        cases[count++] = (LawCase){.name = architectures[i]->name,
+                                   .apply = apply_architecture,
+                                   .takes_ids = true,
+                                   .encoder = !architectures[i]->causal,
+                                   .d = 12,
+                                   .vocabulary = 11,
+                                   .order = 4,
+                                   .reduced = 3,
+                                   .theta = 9,
+                                   .rate = 0.2};
+    return cases;
+}
