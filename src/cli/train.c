@@ -94,9 +94,9 @@ static void print_report(const RunOptions *run, const TrainReport *report)
 
 static lmu_status run_train(int argc, char *const *argv)
 {
-    RunOptions run;
-    ModelConfig model;
-    TrainConfig config;
+    RunOptions run = {0};
+    ModelConfig model = {0};
+    TrainConfig config = {0};
     void *values[] = {&run, &model, &config};
     bool help;
     TRY(command_parse(&train_command, argc, argv, values, &help));
@@ -125,7 +125,7 @@ done:
 
 const Command train_command = {
     .name = "train",
-    .summary = "train a language model on a prepared corpus",
+    .summary = "Train a language model on a prepared corpus",
     .usage = "--data DIR --out RUN [options]",
     .details =
         "Trains a model on DIR/train.bin, evaluates it on DIR/valid.bin as it goes, and keeps RUN/last (to resume) and\n"

@@ -29,10 +29,10 @@ struct Backend {
     const Kernels *kernels;
     int threads;
     MachineIsa isa;
-    size_t real_size;   /* bytes of a Real: 4 or 8 */
-    bool guarded;       /* pages are unreadable outside kernel calls */
-    int depth;          /* of KERNEL calls, for the guard */
-    void *workspace;    /* scratch for one kernel call at a time */
+    size_t real_size; /* bytes of a Real: 4 or 8 */
+    bool guarded;     /* pages are unreadable outside kernel calls */
+    int depth;        /* of KERNEL calls, for the guard */
+    void *workspace;  /* scratch for one kernel call at a time */
     size_t workspace_size;
     BackendBlock *blocks; /* all memory given out */
     size_t allocated;     /* bytes, workspace included */

@@ -67,13 +67,14 @@ struct Kernels {
 
     /* -- pointwise on n numbers ------------------------------------------------------------------------------- */
     void (*fill)(Backend *, int64_t n, double value, Real *y);
-    void (*copy)(Backend *, int64_t n, const Real *x, Real *y, bool add);           /* y (+)= x; x == y allowed */
-    void (*scale)(Backend *, int64_t n, double factor, Real *y);                    /* y *= factor */
-    void (*sum)(Backend *, int64_t n, const Real *a, const Real *b, Real *y);       /* y = a + b; in place allowed */
+    void (*copy)(Backend *, int64_t n, const Real *x, Real *y, bool add);     /* y (+)= x; x == y allowed */
+    void (*scale)(Backend *, int64_t n, double factor, Real *y);              /* y *= factor */
+    void (*sum)(Backend *, int64_t n, const Real *a, const Real *b, Real *y); /* y = a + b; in place allowed */
     void (*multiply)(Backend *, int64_t n, const Real *a, const Real *b, Real *y, bool add); /* y (+)= a b */
-    void (*activate)(Backend *, Activation, int64_t n, int64_t d, const Real *x, Real *y); /* n rows of d numbers */
+    void (*activate)(Backend *, Activation, int64_t n, int64_t d, const Real *x, Real *y);   /* n rows of d numbers */
     /* dx (+)= dy f'(x); dx == dy allowed */
-    void (*activate_back)(Backend *, Activation, int64_t n, int64_t d, const Real *x, const Real *dy, Real *dx, bool add);
+    void (*activate_back)(Backend *, Activation, int64_t n, int64_t d, const Real *x, const Real *dy, Real *dx,
+                          bool add);
     /* Dropout: y (+)= x * (keep ? 1/(1-rate) : 0); the mask is a function of (key, sample, position, channel). */
     void (*dropout)(Backend *, const Rows *, int64_t d, uint64_t key, double rate, const Real *x, Real *y, bool add);
 
@@ -112,22 +113,20 @@ struct Kernels {
 
     /* -- Legendre memory and implicit attention ----------------------------------------------------------------- */
     /* boundary [chunks x Q x D]: the state at each chunk's start; state [slots x Q x D] in: M_0, out: M_last; NULL state: zero. */
-    void (*legendre_scan)(Backend *, const LegendreShape *, LegendreForm, const Rows *, const Real *w,
-                          const Real *x, Real *state, Real *boundary);
+    void (*legendre_scan)(Backend *, const LegendreShape *, LegendreForm, const Rows *, const Real *w, const Real *x,
+                          Real *state, Real *boundary);
     /* m [N x Q x D] from the boundaries */
-    void (*legendre_memory)(Backend *, const LegendreShape *, LegendreForm, const Rows *,
-                            const Real *w, const Real *x, const Real *boundary, Real *m);
+    void (*legendre_memory)(Backend *, const LegendreShape *, LegendreForm, const Rows *, const Real *w, const Real *x,
+                            const Real *boundary, Real *m);
     /* dx (+)= the gradient of x, from dm; `boundary` is overwritten (adjoint states) */
-    void (*legendre_memory_back)(Backend *, const LegendreShape *, LegendreForm, const Rows *,
-                                 const Real *w, const Real *dm, Real *boundary, Real *dx,
-                                 bool add);
+    void (*legendre_memory_back)(Backend *, const LegendreShape *, LegendreForm, const Rows *, const Real *w,
+                                 const Real *dm, Real *boundary, Real *dx, bool add);
     void (*implicit_attention)(Backend *, const LegendreShape *, const AttentionParameters *, const Rows *,
-                               const Real *w, const Real *x, const Real *boundary,
-                               Real *y);
+                               const Real *w, const Real *x, const Real *boundary, Real *y);
     /* `boundary` is overwritten; dx may be NULL */
     void (*implicit_attention_back)(Backend *, const LegendreShape *, const AttentionParameters *, const Rows *,
-                                    const Real *w, const Real *x, Real *boundary,
-                                    const Real *dy, Real *dx, bool add, const AttentionGradients *);
+                                    const Real *w, const Real *x, Real *boundary, const Real *dy, Real *dx, bool add,
+                                    const AttentionGradients *);
     /* Bytes of workspace that the four above need. */
     size_t (*legendre_workspace)(Backend *, const LegendreShape *, int64_t reduced);
 
@@ -142,7 +141,8 @@ struct Kernels {
                                   bool add);
 
     /* -- optimiser ---------------------------------------------------------------------------------------------- */
-    void (*sum_squares)(Backend *, int64_t n, const Real *x, double *out); /* fixed order; NaN and infinity come through */
+    void (*sum_squares)(Backend *, int64_t n, const Real *x,
+                        double *out); /* fixed order; NaN and infinity come through */
     void (*adamw)(Backend *, int64_t n, const AdamW *, Real *w, const Real *g, Real *m, Real *v);
 };
 

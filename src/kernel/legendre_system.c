@@ -70,10 +70,20 @@ lmu_status matrix_exponential(int64_t n, const double *x, double *out)
 {
     /* Higham 2005, "The scaling and squaring method for the matrix exponential revisited": the [13/13] Pade approximant is
      * accurate to double precision while the 1-norm is at most 5.37. */
-    static const double b[14] = {64764752532480000.0, 32382376266240000.0, 7771770303897600.0, 1187353796428800.0,
-                                 129060195264000.0,   10559470521600.0,    670442572800.0,     33522128640.0,
-                                 1323241920.0,        40840800.0,          960960.0,           16380.0,
-                                 182.0,               1.0};
+    static const double b[14] = {64764752532480000.0,
+                                 32382376266240000.0,
+                                 7771770303897600.0,
+                                 1187353796428800.0,
+                                 129060195264000.0,
+                                 10559470521600.0,
+                                 670442572800.0,
+                                 33522128640.0,
+                                 1323241920.0,
+                                 40840800.0,
+                                 960960.0,
+                                 16380.0,
+                                 182.0,
+                                 1.0};
     size_t size = (size_t)(n * n);
     double *space;
     TRY(memory_new(&space, 7 * size, sizeof *space, "a matrix exponential"));
@@ -122,7 +132,8 @@ lmu_status legendre_discretise(int64_t order, double theta, bool scaled, double 
         return error_set(LMU_USAGE, "a Legendre memory of order %lld: the order must be 1 to %d", (long long)order,
                          LEGENDRE_ORDER_LIMIT);
     if (!(theta > 0) || !isfinite(theta))
-        return error_set(LMU_USAGE, "a Legendre memory over theta = %g steps: theta must be positive and finite", theta);
+        return error_set(LMU_USAGE, "a Legendre memory over theta = %g steps: theta must be positive and finite",
+                         theta);
     int64_t n = order + 1;
     double *x;
     TRY(memory_new(&x, (size_t)(2 * n * n), sizeof *x, "a Legendre system"));
@@ -158,7 +169,8 @@ void legendre_chunk_matrix(int64_t order, int64_t chunk, const double *abar, con
                     row[k] = abar[i * order + k];
                     continue;
                 }
-                const double *before = w + ((t - 1) * order + k) * width; /* row t = Abar (row t-1), shifted input apart */
+                const double *before =
+                    w + ((t - 1) * order + k) * width; /* row t = Abar (row t-1), shifted input apart */
                 for (int64_t j = 0; j < order + t; j++)
                     row[j] += abar[i * order + k] * before[j];
             }

@@ -11,8 +11,8 @@ typedef struct ModelConfig {
     int64_t order, reduced; /* Q and P; reduced 0: P = Q */
     RealList theta;         /* one for all layers, or one for each */
     bool scaled;
-    int norm;         /* NormKind */
-    int feed_forward; /* FeedForwardKind */
+    int norm;          /* NormKind */
+    int feed_forward;  /* FeedForwardKind */
     double feed_width; /* F in multiples of dim */
     double dropout;
 } ModelConfig;

@@ -24,8 +24,7 @@ Tensor *nn_norm(Graph *g, Tensor *x, NormKind kind, const char *name)
     int64_t d = x->shape[x->rank - 1];
     graph_scope(g, "%s", name);
     Tensor *gain = graph_param(g, "weight", 1, &d, (Init){.kind = INIT_ONES}, PARAM_VECTOR);
-    Tensor *bias =
-        kind == NORM_LAYER ? graph_param(g, "bias", 1, &d, (Init){.kind = INIT_ZEROS}, PARAM_VECTOR) : NULL;
+    Tensor *bias = kind == NORM_LAYER ? graph_param(g, "bias", 1, &d, (Init){.kind = INIT_ZEROS}, PARAM_VECTOR) : NULL;
     Tensor *y = op_norm(g, kind, x, gain, bias);
     graph_scope_end(g);
     return y;

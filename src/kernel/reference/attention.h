@@ -30,9 +30,9 @@ static void attention_row(const Rows *rows, int r, int64_t d, int64_t heads, int
         const real *query = qkv + i * 3 * d + h * e;
         real *out = y + i * d + h * e, top = -INFINITY, total = 0;
         memset(out, 0, (size_t)e * sizeof(real));
-        for (int64_t s = 0; s <= start + i - rows->offset[r]; s++) { /* the running softmax of Milakov & Gimelshein 2018 */
-            real score =
-                scaling * dot(e, query, attention_source(rows, r, d, h * e, context, 1, s, qkv, cache));
+        for (int64_t s = 0; s <= start + i - rows->offset[r];
+             s++) { /* the running softmax of Milakov & Gimelshein 2018 */
+            real score = scaling * dot(e, query, attention_source(rows, r, d, h * e, context, 1, s, qkv, cache));
             const real *value = attention_source(rows, r, d, h * e, context, 2, s, qkv, cache);
             real new_top = score > top ? score : top, shrink = exp(top - new_top), weight = exp(score - new_top);
             total = total * shrink + weight;

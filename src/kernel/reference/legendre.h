@@ -121,8 +121,8 @@ static void memory_step_back(const LegendreShape *s, const real *w, real *adjoin
     }
 }
 
-static void legendre_memory_back(Backend *b, const LegendreShape *s, LegendreForm form, const Rows *rows,
-                                 const Real *W, const Real *DM, Real *BOUNDARY, Real *DX, bool add)
+static void legendre_memory_back(Backend *b, const LegendreShape *s, LegendreForm form, const Rows *rows, const Real *W,
+                                 const Real *DM, Real *BOUNDARY, Real *DX, bool add)
 {
     (void)form; /* the adjoint of the recurrence is the adjoint of both */
     (void)BOUNDARY;
@@ -247,8 +247,8 @@ static void attention_step_back(const LegendreShape *s, const AttentionParameter
 }
 
 /* From df to dz, to the gradients of L and bias, and into the adjoint of M_t. */
-static void projection_back(const LegendreShape *s, const AttentionParameters *a, const real *m,
-                            const AttentionStep *o, const real *df, const AttentionGradients *g, real *adjoint)
+static void projection_back(const LegendreShape *s, const AttentionParameters *a, const real *m, const AttentionStep *o,
+                            const real *df, const AttentionGradients *g, real *adjoint)
 {
     int64_t q = s->order, d = s->channels;
     for (int64_t i = 0; i < 3 * a->reduced; i++)

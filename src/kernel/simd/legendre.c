@@ -27,7 +27,8 @@ static int64_t padded(int64_t d)
 }
 
 /* Copies `rows` rows of n numbers between arrays of different row lengths; the padding of `to` is zeroed up to `fill`. */
-static void copy_rows(int64_t rows, int64_t n, const float *from, int64_t from_row, float *to, int64_t to_row, int64_t fill)
+static void copy_rows(int64_t rows, int64_t n, const float *from, int64_t from_row, float *to, int64_t to_row,
+                      int64_t fill)
 {
     for (int64_t i = 0; i < rows; i++) {
         memcpy(to + i * to_row, from + i * from_row, (size_t)n * sizeof *to);
@@ -61,7 +62,8 @@ static void scan_tile(const LegendreShape *s, LegendreForm form, const Rows *row
 {
     int64_t q = s->order, d = s->channels, width = q + CHUNK;
     int64_t n = d - channel < SCAN_CHANNELS ? d - channel : SCAN_CHANNELS, np = padded(n);
-    float *current = scratch, *next = current + (q + CHUNK) * SCAN_CHANNELS; /* current: [Q + C x np], state then inputs */
+    float *current = scratch,
+          *next = current + (q + CHUNK) * SCAN_CHANNELS; /* current: [Q + C x np], state then inputs */
     memset(current, 0, (size_t)(q * np) * sizeof *current);
     if (state)
         copy_rows(q, n, state + rows->slot[row] * q * d + channel, d, current, np, np);
@@ -138,13 +140,13 @@ static void adjoint_scan(Backend *b, const LegendreShape *s, const Rows *rows, c
 typedef struct Scratch {
     float *state; /* [Q], then x [C] */
     float *x;
-    float *m;     /* [C x Q] */
-    float *f;     /* [3P] gelu(z) of one step */
-    float *slope; /* [3P] gelu'(z) of one step */
-    float *dz;    /* [C x 3P] */
-    float *dm;    /* [C x Q], then adjoint states */
-    float *dy;    /* [1] */
-    float *score; /* [P x P] softmax, then three of P and one more P x P */
+    float *m;       /* [C x Q] */
+    float *f;       /* [3P] gelu(z) of one step */
+    float *slope;   /* [3P] gelu'(z) of one step */
+    float *dz;      /* [C x 3P] */
+    float *dm;      /* [C x Q], then adjoint states */
+    float *dy;      /* [1] */
+    float *score;   /* [P x P] softmax, then three of P and one more P x P */
     float *partial; /* gradients of l [3P x Q], bias [3P], p [P] of this thread */
 } Scratch;
 
@@ -206,8 +208,8 @@ static void chunk_memory(const LegendreShape *s, LegendreForm form, const Chunk 
 }
 
 /* From dm [c x Q x Dp]: the adjoint states in its place, dx of the chunk, and the chunk's own G_0 into its boundary. */
-static void chunk_adjoint(const LegendreShape *s, const Chunk *chunk, const float *w, float *boundary, float *dx, bool add,
-                          Scratch *o)
+static void chunk_adjoint(const LegendreShape *s, const Chunk *chunk, const float *w, float *boundary, float *dx,
+                          bool add, Scratch *o)
 {
     int64_t q = s->order, d = s->channels, dp = padded(d), width = q + CHUNK;
     TileOperand transposed = {w, 1, width}, input = {w + q, 0, width};
@@ -254,14 +256,15 @@ static void legendre_memory(Backend *b, const LegendreShape *s, LegendreForm for
     })
 }
 
-static void legendre_memory_back(Backend *b, const LegendreShape *s, LegendreForm form, const Rows *rows,
-                                 const Real *W, const Real *DM, Real *BOUNDARY, Real *DX, bool add)
+static void legendre_memory_back(Backend *b, const LegendreShape *s, LegendreForm form, const Rows *rows, const Real *W,
+                                 const Real *DM, Real *BOUNDARY, Real *DX, bool add)
 {
     (void)form; /* the adjoint of the recurrence is the adjoint of both */
     int64_t size = s->order * s->channels;
     FOR_CHUNKS(0, {
         int64_t dp = padded(s->channels);
-        copy_rows(chunk.count * s->order, s->channels, (const float *)DM + chunk.first * size, s->channels, o.dm, dp, dp);
+        copy_rows(chunk.count * s->order, s->channels, (const float *)DM + chunk.first * size, s->channels, o.dm, dp,
+                  dp);
         chunk_adjoint(s, &chunk, (const float *)W, (float *)BOUNDARY, (float *)DX, add, &o);
     })
     adjoint_scan(b, s, rows, (const float *)W, (const float *)BOUNDARY, (float *)DX);
@@ -335,8 +338,8 @@ static void implicit_attention(Backend *b, const LegendreShape *s, const Attenti
 }
 
 /* dz [3P x Dp] of one step, and the thread's gradient of p. */
-static void step_back(const LegendreShape *s, const AttentionParameters *a, const float *weight, float *dz, float *dp_sum,
-                      Scratch *o)
+static void step_back(const LegendreShape *s, const AttentionParameters *a, const float *weight, float *dz,
+                      float *dp_sum, Scratch *o)
 {
     int64_t p = a->reduced, dp = padded(s->channels);
     float *dweight = o->score + p * p + p, *dscore = dweight + 2 * p, scaling = 1 / sqrtf((float)s->channels);
@@ -375,8 +378,8 @@ static void chunk_project_back(const LegendreShape *s, const AttentionParameters
         dbias[i] += reduce_sum(total);
     }
     for (int64_t t = 0; t < chunk->count; t++)
-        tile_product(q, dp, rows, (TileOperand){(const float *)a->l, 1, q}, o->dz + t * rows * dp, dp, o->dm + t * q * dp, dp,
-                     false);
+        tile_product(q, dp, rows, (TileOperand){(const float *)a->l, 1, q}, o->dz + t * rows * dp, dp,
+                     o->dm + t * q * dp, dp, false);
 }
 
 static void gradient_combine(Backend *b, const LegendreShape *s, int64_t p, const AttentionGradients *g)

@@ -5,9 +5,10 @@
 #define PIECE 16384
 
 #define FOR_PIECES(n)                                                                                                  \
-    _Pragma("omp parallel for num_threads(b->threads) schedule(static) if (n > 2 * PIECE)")                           \
-    for (int64_t first = 0; first < (n); first += PIECE)
-#define PIECE_END(n) ((n) - first < PIECE ? (n) : first + PIECE)
+    _Pragma("omp parallel for num_threads(b->threads) schedule(static) if (n > 2 * PIECE)") for (int64_t first = 0;    \
+                                                                                                 first < (n);          \
+                                                                                                 first += PIECE)
+#define PIECE_END(n) ((n)-first < PIECE ? (n) : first + PIECE)
 
 static void copy(Backend *b, int64_t n, const Real *X, Real *Y, bool add)
 {
