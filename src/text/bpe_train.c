@@ -25,12 +25,11 @@ typedef struct Pair {
     int64_t count;
     uint32_t *word;
     size_t word_count, word_capacity;
-    bool grown;  /* it is in the trainer's list of these */
-    bool merged; /* a merge has been made of it */
+    bool grown; /* it is in the trainer's list of these */
 } Pair;
 
-/* A pair in the heap, with the count that it had when it was put there: counts only fall while an entry waits, except when
- * a merge makes a token that exists already; then the pair is put there again. */
+/* A pair in the heap, with the count that it had when it was put there: the counts of pairs only fall, but for those of the
+ * token just made, which are new. */
 typedef struct Candidate {
     int64_t count;
     uint64_t key;
@@ -55,7 +54,6 @@ typedef struct Trainer {
     size_t token_count;
     Merge *merge;
     size_t merge_count, merge_capacity;
-    PretokenCounts known; /* tokens by their bytes; the count is the id */
 } Trainer;
 
 static void trainer_close(Trainer *t)
@@ -71,7 +69,6 @@ static void trainer_close(Trainer *t)
     free(t->token);
     free(t->merge);
     arena_close(t->arena);
-    pretoken_counts_free(&t->known);
 }
 
 /* ---- tokens ---- */
@@ -98,22 +95,18 @@ static lmu_status tokens_open(Trainer *t, int64_t vocabulary)
     return LMU_OK;
 }
 
-/* The token of left and right joined: a new one, unless other merges have made it already. */
+/* The token of left and right joined. It is always new: between two ends that no merge has crossed, a string is cut into
+ * tokens in one way only, so where a token of these bytes existed, it would stand here already. */
 static lmu_status token_join(Trainer *t, uint32_t left, uint32_t right, uint32_t *out)
 {
     char joined[TOKEN_MOST_BYTES];
-    size_t length = t->token[left].length + t->token[right].length, known = t->known.used;
-    memcpy(joined, t->token[left].bytes, t->token[left].length);
-    memcpy(joined + t->token[left].length, t->token[right].bytes, t->token[right].length);
+    const Token *l = &t->token[left], *r = &t->token[right];
+    memcpy(joined, l->bytes, l->length);
+    memcpy(joined + l->length, r->bytes, r->length);
     *out = (uint32_t)t->token_count;
-    TRY(pretoken_counts_add(&t->known, joined, length, 0));
-    PretokenCount *entry = pretoken_counts_find(&t->known, joined, length);
-    if (t->known.used > known) {
-        entry->count = *out;
-        return token_add(t, joined, length, false);
-    }
-    *out = (uint32_t)entry->count;
-    return LMU_OK;
+    TRY(memory_grow(&t->merge, &t->merge_capacity, t->merge_count + 1, sizeof *t->merge, "the merges"));
+    t->merge[t->merge_count++] = (Merge){left, right};
+    return token_add(t, joined, l->length + r->length, false);
 }
 
 /* ---- pairs ---- */
@@ -258,12 +251,6 @@ static lmu_status pair_merge(Trainer *t, uint32_t index)
 {
     uint32_t left = (uint32_t)(t->pair[index].key >> 32), right = (uint32_t)t->pair[index].key, joined;
     TRY(token_join(t, left, right, &joined));
-    if (!t->pair[index].merged) { /* it may come again where a later merge makes a token that existed */
-        TRY(memory_grow(&t->merge, &t->merge_capacity, t->merge_count + 1, sizeof *t->merge, "the merges"));
-        t->merge[t->merge_count++] = (Merge){left, right};
-        t->pair[index].merged = true;
-    }
-
     uint32_t *words = t->pair[index].word; /* taken: no pair made here is this one */
     size_t count = t->pair[index].word_count;
     t->pair[index].word = NULL;

@@ -25,14 +25,6 @@ static PretokenCount *slot_find(const PretokenCounts *counts, uint64_t hash, con
     }
 }
 
-PretokenCount *pretoken_counts_find(const PretokenCounts *counts, const char *text, size_t length)
-{
-    if (counts->slots == 0)
-        return NULL;
-    PretokenCount *slot = slot_find(counts, bytes_hash(text, length), text, length);
-    return slot->length > 0 ? slot : NULL;
-}
-
 static lmu_status slots_grow(PretokenCounts *counts)
 {
     PretokenCounts larger = *counts;

@@ -24,8 +24,6 @@ typedef struct PretokenCounts {
 void pretoken_counts_free(PretokenCounts *counts);
 
 lmu_status pretoken_counts_add(PretokenCounts *counts, const char *text, size_t length, int64_t times);
-/* The entry of a pre-token; NULL: it was never added. */
-PretokenCount *pretoken_counts_find(const PretokenCounts *counts, const char *text, size_t length);
 /* Counts every pre-token of a text. */
 lmu_status pretoken_counts_text(PretokenCounts *counts, const char *text, size_t size);
 /* Adds everything that `from` counted. */
