@@ -29,12 +29,12 @@ static inline int scratch_close(void **state)
     return directory_remove(scratch) == LMU_OK ? 0 : -1;
 }
 
-/* The path of a name in the scratch folder; eight of them may be in use at a time. */
+/* The path of a name in the scratch folder; 64 of them may be in use at a time. */
 static inline char *scratch_path(const char *name)
 {
-    static char path[8][256];
+    static char path[64][256];
     static int next;
-    next = (next + 1) % 8;
+    next = (next + 1) % 64;
     snprintf(path[next], sizeof path[next], "%s/%s", scratch, name);
     return path[next];
 }

@@ -1,0 +1,293 @@
+/* Prepare: what is held out, that threads do not matter, and that a failure leaves what was there. */
+#include "text/testing.h"
+
+#include "text/bpe_train.h"
+#include "text/prepare.h"
+#include "text/shard.h"
+
+static Tokenizer *tokenizer;
+
+static int prepare_open(void **state)
+{
+    return tokenizer_open("tests/golden/text_tokenizer.json", &tokenizer) == LMU_OK ? scratch_open(state) : -1;
+}
+
+static int prepare_close(void **state)
+{
+    tokenizer_close(tokenizer);
+    return scratch_close(state);
+}
+
+static lmu_status prepare(char *input, char *valid, const char *out, PrepareOptions options, PrepareResult *result)
+{
+    options.inputs = &input;
+    options.input_count = 1;
+    options.valid_inputs = &valid;
+    options.valid_count = valid ? 1 : 0;
+    options.out = out;
+    return prepare_run(&options, tokenizer, NULL, result);
+}
+
+/* The text of a shard, and checks of its header; free with free(). */
+static char *shard_text(const char *directory, const char *name, const PrepareSide *side)
+{
+    char path[512];
+    Shard shard;
+    snprintf(path, sizeof path, "%s/%s", directory, name);
+    assert_done(shard_open(path, &shard));
+    assert_done(shard_require_tokenizer(&shard, path, tokenizer_hash(tokenizer)));
+    assert_int_equal(shard.count, side->tokens);
+    assert_int_equal(shard.documents, side->documents);
+    assert_int_equal(shard.bytes, side->bytes);
+    char *text = malloc((size_t)side->bytes + (size_t)side->documents * 13 + 1), *end = text;
+    for (int64_t i = 0; i < shard.count; i++) {
+        int32_t id;
+        size_t length;
+        shard_read(&shard, i, 1, &id);
+        const char *bytes = tokenizer_bytes(tokenizer, (uint32_t)id, &length);
+        memcpy(end, bytes, length);
+        end += length;
+    }
+    *end = '\0';
+    assert_int_equal(end - text, side->bytes + 13 * side->documents);
+    shard_close(&shard);
+    return text;
+}
+
+static void assert_names(const char *directory, const char *expected)
+{
+    char **names, joined[512] = "";
+    size_t count;
+    assert_done(directory_list(directory, &names, &count));
+    for (size_t i = 0; i < count; i++)
+        strcat(strcat(joined, names[i]), " ");
+    assert_string_equal(joined, expected);
+    directory_list_free(names);
+}
+
+static char *numbered_documents(const char *name, int count)
+{
+    char *path = scratch_path(name);
+    FILE *file = fopen(path, "w");
+    for (int i = 0; i < count; i++)
+        fprintf(file, "{\"text\": \"document %d of the sea\\n\"}\n", i);
+    fclose(file);
+    return path;
+}
+
+static void test_documents(void **state)
+{
+    (void)state;
+    PrepareResult result;
+    char *input = numbered_documents("many.jsonl", 100), *out = scratch_path("many");
+    char *first_valid = NULL;
+    for (uint64_t seed = 0; seed < 2; seed++) {
+        assert_done(prepare(input, NULL, out, (PrepareOptions){.valid_fraction = 0.1, .seed = seed}, &result));
+        assert_names(out, "tokenizer.json train.bin valid.bin ");
+        assert_int_equal(result.train.documents, 90);
+        assert_int_equal(result.valid.documents, 10);
+        char *train = shard_text(out, PREPARE_TRAIN, &result.train),
+             *valid = shard_text(out, PREPARE_VALID, &result.valid);
+        for (int i = 0; i < 100; i++) { /* each document once, on one side */
+            char document[64];
+            snprintf(document, sizeof document, "document %d of the sea\n<|endoftext|>", i);
+            assert_int_equal((strstr(train, document) != NULL) + (strstr(valid, document) != NULL), 1);
+        }
+        if (first_valid)
+            assert_string_not_equal(first_valid, valid); /* the seed chooses */
+        free(first_valid);
+        free(train);
+        first_valid = valid;
+    }
+    free(first_valid);
+
+    Tokenizer *copy;
+    char path[512];
+    snprintf(path, sizeof path, "%s/%s", out, PREPARE_TOKENIZER);
+    assert_done(tokenizer_open(path, &copy));
+    assert_true(tokenizer_hash(copy) == tokenizer_hash(tokenizer));
+    tokenizer_close(copy);
+}
+
+static void test_at_least_one_a_side(void **state)
+{
+    (void)state;
+    PrepareResult result;
+    char *input = numbered_documents("two.jsonl", 2), *out = scratch_path("two");
+    for (int large = 0; large < 2; large++) {
+        PrepareOptions options = {.valid_fraction = large ? 0.999 : 0.001};
+        assert_done(prepare(input, NULL, out, options, &result));
+        assert_int_equal(result.train.documents, 1);
+        assert_int_equal(result.valid.documents, 1);
+    }
+}
+
+static void test_valid_input(void **state)
+{
+    (void)state;
+    PrepareResult result;
+    char *out = scratch_path("own");
+    assert_done(prepare(scratch_text("t.txt", "the sea"), scratch_text("v.txt", "the land"), out, (PrepareOptions){0},
+                        &result));
+    char *train = shard_text(out, PREPARE_TRAIN, &result.train), *valid = shard_text(out, PREPARE_VALID, &result.valid);
+    assert_string_equal(train, "the sea<|endoftext|>");
+    assert_string_equal(valid, "the land<|endoftext|>");
+    free(train);
+    free(valid);
+}
+
+/* A special token's name in a document stays text: the number of end-of-text ids is that of documents. */
+static void test_names_of_specials(void **state)
+{
+    (void)state;
+    PrepareResult result;
+    char *out = scratch_path("specials"), path[512];
+    assert_done(prepare(scratch_text("t.txt", "a<|endoftext|>b"), scratch_text("v.txt", "v"), out, (PrepareOptions){0},
+                        &result));
+    snprintf(path, sizeof path, "%s/%s", out, PREPARE_TRAIN);
+    Shard shard;
+    int32_t id[64];
+    int ends = 0;
+    assert_done(shard_open(path, &shard));
+    assert_in_range(shard.count, 3, 64);
+    shard_read(&shard, 0, shard.count, id);
+    for (int64_t i = 0; i < shard.count; i++)
+        ends += id[i] == tokenizer_end_of_text(tokenizer);
+    assert_int_equal(ends, 1);
+    assert_int_equal(id[shard.count - 1], tokenizer_end_of_text(tokenizer));
+    shard_close(&shard);
+}
+
+/* A single document is cut near the fraction: at a line break, at a space, between characters. */
+static void test_single_document(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *train, *valid;
+    } cases[] = {
+        {"1234\n1234\n1234\n1234\n", "1234\n1234\n", "1234\n1234\n"},
+        {"one two three four five six", "one two three", " four five six"},
+        {"\344\270\255\344\270\255\344\270\255\344\270\255\344\270\255", "\344\270\255\344\270\255",
+         "\344\270\255\344\270\255\344\270\255"},
+        {"ab", "a", "b"},
+    };
+    char *out = scratch_path("single");
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        PrepareResult result;
+        char expected[128];
+        PrepareOptions options = {.valid_fraction = 0.5};
+        assert_done(prepare(scratch_text("single.txt", cases[i].text), NULL, out, options, &result));
+        char *train = shard_text(out, PREPARE_TRAIN, &result.train),
+             *valid = shard_text(out, PREPARE_VALID, &result.valid);
+        snprintf(expected, sizeof expected, "%s<|endoftext|>", cases[i].train);
+        assert_string_equal(train, expected);
+        snprintf(expected, sizeof expected, "%s<|endoftext|>", cases[i].valid);
+        assert_string_equal(valid, expected);
+        free(train);
+        free(valid);
+    }
+    PrepareResult result;
+    assert_refused(prepare(scratch_text("tiny.txt", "x"), NULL, out, (PrepareOptions){0}, &result), LMU_USAGE,
+                   "the only document has 1 bytes: too short to hold out a part of it");
+}
+
+/* Shards are the same to the byte on any number of threads, and equal to encoding each document whole. */
+static void test_any_number_of_threads(void **state)
+{
+    (void)state;
+    char *input = scratch_path("long.jsonl"), *reference = NULL;
+    size_t reference_size = 0;
+    FILE *file = fopen(input, "w");
+    for (int i = 0; i < 6; i++) {
+        fprintf(file, "{\"text\": \"");
+        for (int k = 0; k < 30000 * (i + 1); k++)
+            fprintf(file, "the  sea %d %s", k * 7919 % 1000, k % 5 ? "and" : "\\n\\n  'tis ");
+        fprintf(file, "\"}\n");
+    }
+    fclose(file);
+    for (int threads = 1; threads <= 4; threads++) {
+        PrepareResult result;
+        char *out = scratch_path("long"), path[512], *data;
+        size_t size;
+        assert_done(prepare(input, scratch_text("v.txt", "v"), out, (PrepareOptions){.threads = threads}, &result));
+        snprintf(path, sizeof path, "%s/%s", out, PREPARE_TRAIN);
+        assert_done(file_read(path, SIZE_MAX, &data, &size));
+        if (!reference) {
+            reference = data;
+            reference_size = size;
+            free(shard_text(out, PREPARE_TRAIN, &result.train));
+            continue;
+        }
+        assert_int_equal(size, reference_size);
+        assert_memory_equal(data, reference, size);
+        free(data);
+    }
+    free(reference);
+}
+
+static void test_failure_leaves_the_old(void **state)
+{
+    (void)state;
+    PrepareResult result, unused;
+    char *out = scratch_path("kept/data");
+    assert_done(
+        prepare(scratch_text("t.txt", "the sea"), scratch_text("v.txt", "land"), out, (PrepareOptions){0}, &result));
+    assert_refused(
+        prepare(scratch_text("bad.jsonl", "{\"text\": \"fine\"}\n{broken\n"), NULL, out, (PrepareOptions){0}, &unused),
+        LMU_FORMAT, "bad.jsonl:2");
+    assert_refused(
+        prepare(scratch_text("t.txt", "the sea"), scratch_path("none.txt"), out, (PrepareOptions){0}, &unused), LMU_IO,
+        "none.txt");
+    volatile sig_atomic_t stop = 1;
+    Progress progress = {.interrupt = &stop};
+    char *input = scratch_path("t.txt");
+    PrepareOptions options = {.inputs = &input, .input_count = 1, .out = out};
+    assert_refused(prepare_run(&options, tokenizer, &progress, &unused), LMU_INTERRUPTED, "nothing was written");
+    assert_names(scratch_path("kept"), "data ");
+    assert_names(out, "tokenizer.json train.bin valid.bin ");
+    free(shard_text(out, PREPARE_TRAIN, &result.train));
+}
+
+static void test_bad_places(void **state)
+{
+    (void)state;
+    PrepareResult result;
+    char *input = scratch_text("t.txt", "the sea, the sea");
+    const PrepareOptions none = {0};
+    assert_refused(prepare(input, NULL, scratch_text("file", "x"), none, &result), LMU_USAGE,
+                   "is a file; prepare writes a directory");
+    assert_done(directory_make(scratch_path("theirs")));
+    scratch_text("theirs/thesis.tex", "years of work");
+    assert_refused(prepare(input, NULL, scratch_path("theirs"), none, &result), LMU_USAGE,
+                   "holds \"thesis.tex\", which lmu prepare did not write");
+    assert_names(scratch_path("theirs"), "thesis.tex ");
+    assert_refused(prepare(input, NULL, "", none, &result), LMU_USAGE, "is no name for a new directory");
+    assert_refused(prepare(input, NULL, "/", none, &result), LMU_USAGE, "is no name for a new directory");
+    assert_refused(prepare(input, NULL, "..", none, &result), LMU_USAGE, "is no name for a new directory");
+    assert_refused(prepare(input, NULL, "a/./", none, &result), LMU_USAGE, "is no name for a new directory");
+    assert_refused(prepare(input, NULL, scratch_path("file/below"), none, &result), LMU_IO, "file");
+    assert_refused(prepare(input, NULL, scratch_path("x"), (PrepareOptions){.valid_fraction = 1}, &result), LMU_USAGE,
+                   "a held-out fraction of 1");
+    assert_refused(prepare(input, NULL, scratch_path("x"), (PrepareOptions){.valid_fraction = -0.5}, &result),
+                   LMU_USAGE, "a held-out fraction of -0.5");
+    assert_false(file_exists(scratch_path("x")));
+    assert_done(prepare(input, NULL, scratch_path("slash//"), none, &result));
+    assert_names(scratch_path("slash"), "tokenizer.json train.bin valid.bin ");
+    assert_done(directory_make(scratch_path("hollow")));
+    assert_done(prepare(input, NULL, scratch_path("hollow"), none, &result));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_documents),
+        cmocka_unit_test(test_at_least_one_a_side),
+        cmocka_unit_test(test_valid_input),
+        cmocka_unit_test(test_names_of_specials),
+        cmocka_unit_test(test_single_document),
+        cmocka_unit_test(test_any_number_of_threads),
+        cmocka_unit_test(test_failure_leaves_the_old),
+        cmocka_unit_test(test_bad_places),
+    };
+    return cmocka_run_group_tests(tests, prepare_open, prepare_close);
+}
