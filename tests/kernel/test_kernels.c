@@ -1,0 +1,495 @@
+/* Every float kernel of this CPU, for each instruction set that runs here, against the plain kernels in double. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <math.h>
+
+#include <cmocka.h>
+
+#include "base/random.h"
+#include "kernel/kernels.h"
+
+/* The two sides: the CPU's backend, then double. BOTH calls a kernel on each; V(x) is the side's array. */
+static Backend *backend[2];
+static int side;
+static uint64_t draw;
+
+#define BOTH(name, ...)                                                                                                \
+    for (side = 0; side < 2; side++)                                                                                   \
+    KERNEL(backend[side], name, __VA_ARGS__)
+#define V(x) ((x).at[side])
+
+typedef struct Array {
+    int64_t n;
+    Real *at[2];
+} Array;
+
+static const int64_t lengths[] = {1, 2, 15, 16, 17, 31, 33, 100, 1000};
+#define LENGTHS (sizeof lengths / sizeof *lengths)
+
+static Array array_of(int64_t n, const double *values)
+{
+    Array a = {.n = n};
+    for (side = 0; side < 2; side++) {
+        void *memory;
+        assert_int_equal(backend_alloc(backend[side], (size_t)(n + 1) * sizeof(double), &memory), LMU_OK);
+        a.at[side] = memory;
+        KERNEL(backend[side], put_f64, n, values, a.at[side]);
+    }
+    return a;
+}
+
+static Array array_new(int64_t n) /* normal numbers that are floats */
+{
+    double *values = malloc((size_t)(n + 1) * sizeof *values);
+    assert_non_null(values);
+    uint64_t key = random_key(9, "array", draw++, 0);
+    for (int64_t i = 0; i < n; i++)
+        values[i] = (float)random_normal(key, (uint64_t)i);
+    Array a = array_of(n, values);
+    free(values);
+    return a;
+}
+
+static void array_free(Array *a)
+{
+    for (side = 0; side < 2; side++)
+        backend_free(backend[side], a->at[side]);
+}
+
+static double *array_get(const Array *a, int which)
+{
+    double *values = malloc((size_t)(a->n + 1) * sizeof *values);
+    assert_non_null(values);
+    KERNEL(backend[which], get_f64, a->n, a->at[which], values);
+    return values;
+}
+
+/* The largest difference is at most `limit` of the double side's largest number, or of 1; frees the array. */
+static void check(Array *a, double limit, const char *what)
+{
+    double *fast = array_get(a, 0), *exact = array_get(a, 1), worst = 0, largest = 1;
+    for (int64_t i = 0; i < a->n; i++) {
+        bool good = isfinite(fast[i]) && isfinite(exact[i]);
+        worst = good ? fmax(worst, fabs(fast[i] - exact[i])) : INFINITY;
+        largest = fmax(largest, fabs(exact[i]));
+    }
+    if (!(worst <= limit * largest))
+        fail_msg("%s of %d numbers on %s: error %.3g of %.3g", what, (int)a->n, machine_isa_name(backend[0]->isa),
+                 worst, largest);
+    free(fast);
+    free(exact);
+    array_free(a);
+}
+
+#define ROUNDING 3e-7 /* a few roundings of float, relative to the largest number */
+#define SUM 2e-6      /* a sum of up to 1000 terms */
+
+/* -- pointwise ----------------------------------------------------------------------------------------------------- */
+
+static void pointwise(int64_t n)
+{
+    Array a = array_new(n), b = array_new(n);
+    for (int add = 0; add < 2; add++) {
+        Array y = array_new(n), z = array_new(n);
+        BOTH(copy, n, V(a), V(y), add);
+        check(&y, ROUNDING, "copy");
+        BOTH(multiply, n, V(a), V(b), V(z), add);
+        check(&z, ROUNDING, "multiply");
+    }
+    Array y = array_new(n), z = array_new(n), f = array_new(n);
+    BOTH(sum, n, V(a), V(b), V(y));
+    check(&y, ROUNDING, "sum");
+    BOTH(scale, n, -0.3, V(z));
+    check(&z, ROUNDING, "scale");
+    BOTH(fill, n, 0.7, V(f));
+    check(&f, ROUNDING, "fill");
+    BOTH(copy, n, V(a), V(a), true); /* in place */
+    check(&a, ROUNDING, "copy onto itself");
+    BOTH(sum, n, V(b), V(b), V(b));
+    check(&b, ROUNDING, "sum in place");
+}
+
+static void activations(int64_t d)
+{
+    for (Activation kind = ACTIVATION_GELU; kind <= ACTIVATION_SILU; kind++) {
+        Array x = array_new(3 * d), dy = array_new(3 * d), y = array_new(3 * d);
+        BOTH(activate, kind, 3, d, V(x), V(y));
+        check(&y, ROUNDING, "activation");
+        for (int add = 0; add < 2; add++) {
+            Array dx = array_new(3 * d);
+            BOTH(activate_back, kind, 3, d, V(x), V(dy), V(dx), add);
+            check(&dx, 2 * ROUNDING, "gradient of an activation");
+        }
+        BOTH(activate_back, kind, 3, d, V(x), V(dy), V(dy), false);
+        check(&dy, 2 * ROUNDING, "gradient of an activation in place");
+        BOTH(activate, kind, 3, d, V(x), V(x));
+        check(&x, ROUNDING, "activation in place");
+    }
+}
+
+/* Stated bounds, absolute and over -30 .. 30: gelu(x) within 3e-7 max(1, |x|), its slope within 5e-7; silu the same, its slope
+ * within 1e-6: x (1 - s) for s near 1. */
+static void activations_over_their_range(void **state)
+{
+    (void)state;
+    enum { N = 60001 };
+    static double x[N], ones[N];
+    for (int i = 0; i < N; i++) {
+        x[i] = (float)((i - 30000) * 0.001);
+        ones[i] = 1;
+    }
+    Array in = array_of(N, x), dy = array_of(N, ones);
+    for (Activation kind = ACTIVATION_GELU; kind <= ACTIVATION_SILU; kind++) {
+        Array y = array_new(N), dx = array_new(N);
+        BOTH(activate, kind, 1, N, V(in), V(y));
+        BOTH(activate_back, kind, 1, N, V(in), V(dy), V(dx), false);
+        double *value = array_get(&y, 0), *exact = array_get(&y, 1);
+        double *slope = array_get(&dx, 0), *exact_slope = array_get(&dx, 1);
+        double worst_value = 0, worst_slope = 0;
+        for (int i = 0; i < N; i++) {
+            double size = kind == ACTIVATION_RELU2 ? fmax(1, x[i] * x[i]) : fmax(1, fabs(x[i]));
+            worst_value = fmax(worst_value, fabs(value[i] - exact[i]) / size);
+            worst_slope = fmax(worst_slope, fabs(slope[i] - exact_slope[i]));
+            assert_true(isfinite(value[i]) && isfinite(slope[i]));
+        }
+        if (!(worst_value <= 3e-7 && worst_slope <= (kind == ACTIVATION_SILU ? 1e-6 : 5e-7)))
+            fail_msg("activation %d on %s: value within %.3g, slope within %.3g", kind,
+                     machine_isa_name(backend[0]->isa), worst_value, worst_slope);
+        free(value);
+        free(exact);
+        free(slope);
+        free(exact_slope);
+        array_free(&y);
+        array_free(&dx);
+    }
+    array_free(&in);
+    array_free(&dy);
+}
+
+static void not_a_number_stays_visible(void **state)
+{
+    (void)state;
+    double x[21];
+    for (int i = 0; i < 21; i++)
+        x[i] = i % 5 == 2 ? NAN : 1;
+    for (Activation kind = ACTIVATION_GELU; kind <= ACTIVATION_SILU; kind++) {
+        if (kind == ACTIVATION_RELU || kind == ACTIVATION_RELU2)
+            continue; /* max(0, NaN) is 0 by their definition here */
+        Array a = array_of(21, x);
+        KERNEL(backend[0], activate, kind, 1, 21, a.at[0], a.at[0]);
+        double *y = array_get(&a, 0);
+        for (int i = 0; i < 21; i++)
+            assert_true(isnan(y[i]) == (i % 5 == 2));
+        free(y);
+        array_free(&a);
+    }
+    Array a = array_of(21, x);
+    double total;
+    KERNEL(backend[0], sum_squares, 21, a.at[0], &total);
+    assert_true(isnan(total));
+    array_free(&a);
+    x[2] = x[7] = x[12] = x[17] = INFINITY;
+    a = array_of(21, x);
+    KERNEL(backend[0], sum_squares, 21, a.at[0], &total);
+    assert_true(isinf(total));
+    array_free(&a);
+}
+
+static void dropouts(int64_t d)
+{
+    int64_t offset[3] = {0, 2, 5}, position[2] = {3, 0}, slot[2] = {0, 1}, sample[2] = {77, 4}, chunk[3] = {0, 1, 2};
+    Rows rows = {2, 5, offset, position, slot, sample, chunk};
+    Array x = array_new(5 * d);
+    for (int add = 0; add < 2; add++) {
+        Array y = array_new(5 * d);
+        BOTH(dropout, &rows, d, 12, 0.25, V(x), V(y), add);
+        check(&y, ROUNDING, "dropout");
+    }
+    array_free(&x);
+}
+
+/* -- norms --------------------------------------------------------------------------------------------------------- */
+
+static void norms(int64_t d)
+{
+    enum { N = 9 };
+    for (NormKind kind = NORM_LAYER; kind <= NORM_RMS; kind++)
+        for (int with_bias = 0; with_bias < (kind == NORM_LAYER ? 2 : 1); with_bias++) {
+            bool layer = kind == NORM_LAYER;
+            Array x = array_new(N * d), gain = array_new(d), bias = array_new(d), y = array_new(N * d);
+            Array mean = array_new(N), rstd = array_new(N), dy = array_new(N * d);
+            BOTH(norm, kind, N, d, 1e-5, V(x), V(gain), with_bias ? V(bias) : NULL, V(y), layer ? V(mean) : NULL,
+                 V(rstd));
+            for (int add = 0; add < 2; add++) {
+                Array dx = array_new(N * d), dgain = array_new(d), dbias = array_new(d);
+                BOTH(norm_back, kind, N, d, V(x), V(gain), layer ? V(mean) : NULL, V(rstd), V(dy), V(dx), add);
+                BOTH(norm_back_parameters, kind, N, d, V(x), layer ? V(mean) : NULL, V(rstd), V(dy), V(dgain), add,
+                     with_bias ? V(dbias) : NULL, !add);
+                /* A channel or two alone have hardly any variance left: rstd is up to 1/sqrt(epsilon). */
+                check(&dx, d <= 2 ? 1e-3 : SUM, "gradient of a norm");
+                check(&dgain, d <= 2 ? 1e-5 : SUM, "gradient of a gain");
+                check(&dbias, SUM, "gradient of a bias");
+            }
+            check(&y, d <= 2 ? 1e-5 : SUM, "norm");
+            check(&rstd, d <= 2 ? 1e-5 : SUM, "1/deviation");
+            if (layer)
+                check(&mean, SUM, "mean");
+            else
+                array_free(&mean);
+            array_free(&x);
+            array_free(&gain);
+            array_free(&bias);
+            array_free(&dy);
+        }
+}
+
+/* A mean a thousand times the deviation: no figures are lost to a difference of squares. */
+static void norms_of_a_large_mean(void **state)
+{
+    (void)state;
+    enum { D = 129 };
+    double x[D], ones[D];
+    for (int i = 0; i < D; i++) {
+        x[i] = (float)(1000 + random_normal(2, (uint64_t)i));
+        ones[i] = 1;
+    }
+    Array in = array_of(D, x), gain = array_of(D, ones), y = array_new(D), mean = array_new(1), rstd = array_new(1);
+    BOTH(norm, NORM_LAYER, 1, D, 1e-5, V(in), V(gain), NULL, V(y), V(mean), V(rstd));
+    check(&y, 1e-4, "norm of a large mean");
+    array_free(&in);
+    array_free(&gain);
+    array_free(&mean);
+    array_free(&rstd);
+}
+
+/* -- products ------------------------------------------------------------------------------------------------------ */
+
+static void products(int64_t k)
+{
+    static const int64_t sizes[][2] = {{1, 1}, {3, 17}, {16, 33}, {31, 2}};
+    for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
+        for (int form = 0; form < 16; form++) {
+            int64_t m = sizes[s][0], n = sizes[s][1];
+            Product p = {.transpose_a = form & 1, .transpose_b = form & 2, .add = form & 4, .m = m, .n = n, .k = k};
+            Array a = array_new(m * k), b = array_new(k * n), bias = array_new(n), c = array_new(m * n);
+            BOTH(product, &p, V(a), V(b), form & 8 ? V(bias) : NULL, V(c));
+            check(&c, SUM * sqrt((double)k), "product"); /* of terms of size 1 */
+            array_free(&a);
+            array_free(&b);
+            array_free(&bias);
+        }
+}
+
+static void empty_products(void **state)
+{
+    (void)state;
+    Array a = array_new(12), bias = array_new(4), c = array_new(12), kept = array_new(12);
+    BOTH(product, &((Product){.m = 3, .n = 4, .k = 0}), V(a), V(a), V(bias), V(c));
+    check(&c, 0, "a product over nothing");
+    BOTH(product, &((Product){.add = true, .m = 3, .n = 4, .k = 0}), V(a), V(a), NULL, V(kept));
+    check(&kept, 0, "a product over nothing, added");
+    Array same = array_new(12);
+    BOTH(product, &((Product){.m = 0, .n = 4, .k = 3}), V(a), V(a), NULL, V(same));
+    BOTH(product, &((Product){.m = 4, .n = 0, .k = 3}), V(a), V(a), NULL, V(same));
+    check(&same, 0, "a product of no rows");
+    array_free(&a);
+    array_free(&bias);
+}
+
+static void column_sums(int64_t d)
+{
+    for (int add = 0; add < 2; add++) {
+        Array x = array_new(37 * d), y = array_new(d);
+        BOTH(column_sum, 37, d, V(x), V(y), add);
+        check(&y, SUM, "column sum");
+        array_free(&x);
+    }
+}
+
+/* Right, and each row with the bits that it has alone. */
+static void products_of_rows(int64_t k)
+{
+    static const int64_t widths[] = {1, 15, 32, 33, 100};
+    for (size_t w = 0; w < sizeof widths / sizeof *widths; w++)
+        for (int with_bias = 0; with_bias < 2; with_bias++) {
+            enum { N = 19 };
+            int64_t m = widths[w];
+            Array x = array_new(N * k), weight = array_new(m * k), bias = array_new(m), y = array_new(N * m);
+            Array packed = array_new(backend[0]->kernels->packed_size(backend[0], m, k) + m * k);
+            BOTH(pack, m, k, V(weight), V(packed));
+            BOTH(product_rows, N, m, k, V(x), V(packed), with_bias ? V(bias) : NULL, V(y));
+            double *together = array_get(&y, 0);
+            check(&y, SUM * sqrt((double)k), "product of rows");
+            Array alone = array_new(m);
+            for (int64_t r = 0; r < N; r++) {
+                KERNEL(backend[0], product_rows, 1, m, k, real_at(backend[0], x.at[0], r * k), packed.at[0],
+                       with_bias ? bias.at[0] : NULL, alone.at[0]);
+                double *row = array_get(&alone, 0);
+                assert_memory_equal(row, together + r * m, (size_t)m * sizeof *row);
+                free(row);
+            }
+            free(together);
+            array_free(&alone);
+            array_free(&packed);
+            array_free(&x);
+            array_free(&weight);
+            array_free(&bias);
+        }
+}
+
+/* -- tables and the loss ------------------------------------------------------------------------------------------- */
+
+static void tables(int64_t d)
+{
+    static const int32_t ids[9] = {3, 0, -1, 6, 3, 3, -5, 0, 5};
+    Array table = array_new(7 * d), y = array_new(9 * d), dy = array_new(9 * d);
+    BOTH(gather, 9, d, ids, V(table), V(y));
+    check(&y, 0, "gather");
+    for (int add = 0; add < 2; add++) {
+        Array dtable = array_new(7 * d);
+        BOTH(gather_back, 9, 7, d, ids, V(dy), V(dtable), add);
+        check(&dtable, ROUNDING, "gradient of a table");
+    }
+    array_free(&table);
+    array_free(&dy);
+}
+
+static void losses(int64_t v)
+{
+    const int32_t targets[6] = {0, (int32_t)(v - 1), -1, (int32_t)(v / 2), -100, 0};
+    for (int form = 0; form < 2; form++)
+        for (double spread = 1; spread < 1000; spread *= 30) { /* logits of up to a few thousand */
+            Array logits = array_new(6 * v), loss = array_new(6);
+            BOTH(scale, 6 * v, spread, V(logits));
+            BOTH(cross_entropy, 6, v, V(logits), targets, form ? 0.25 : 0, V(loss));
+            double *value = array_get(&loss, 0), *gradient = array_get(&logits, 0);
+            for (int i = 0; i < 6; i++)
+                assert_true(targets[i] >= 0 ? value[i] >= -1e-6 : value[i] == 0);
+            for (int64_t i = 2 * v; form && i < 3 * v; i++)
+                assert_true(gradient[i] == 0);
+            free(value);
+            free(gradient);
+            if (v > 1) {
+                check(&loss, SUM, "loss");
+                check(&logits, form ? SUM * spread : ROUNDING, form ? "gradient of a loss" : "logits that are kept");
+            } else {
+                array_free(&loss); /* one token: the loss is 0 */
+                array_free(&logits);
+            }
+        }
+}
+
+/* -- the optimiser ------------------------------------------------------------------------------------------------- */
+
+static void optimiser(int64_t n)
+{
+    Array w = array_new(n), g = array_new(n), m = array_new(n), v = array_new(n);
+    BOTH(fill, n, 0, V(m));
+    BOTH(fill, n, 0, V(v));
+    double square[2];
+    for (side = 0; side < 2; side++)
+        KERNEL(backend[side], sum_squares, n, g.at[side], &square[side]);
+    assert_true(fabs(square[0] - square[1]) <= 1e-12 * square[1]);
+    for (int64_t step = 1; step <= 5; step++) {
+        AdamW o = {.rate = 0.01,
+                   .beta1 = 0.9,
+                   .beta2 = 0.95,
+                   .epsilon = 1e-8,
+                   .decay = 0.1,
+                   .gradient_scale = 0.7,
+                   .step = step};
+        BOTH(adamw, n, &o, V(w), V(g), V(m), V(v));
+        BOTH(scale, n, -0.8, V(g));
+    }
+    check(&w, 2 * ROUNDING, "weights");
+    check(&m, 2 * ROUNDING, "first moments");
+    check(&v, 2 * ROUNDING, "second moments");
+    array_free(&g);
+}
+
+/* Long enough for every thread to have a share. */
+static void sums_of_squares_are_long(void **state)
+{
+    (void)state;
+    enum { N = 300007 };
+    backend[0]->threads = 2;
+    Array g = array_new(N);
+    double square[2];
+    for (side = 0; side < 2; side++)
+        KERNEL(backend[side], sum_squares, N, g.at[side], &square[side]);
+    assert_true(fabs(square[0] - square[1]) <= 1e-12 * square[1]);
+    array_free(&g);
+    pointwise(N);
+}
+
+/* -- every length -------------------------------------------------------------------------------------------------- */
+
+static void by_length(void (*test)(int64_t))
+{
+    for (size_t i = 0; i < LENGTHS; i++)
+        test(lengths[i]);
+}
+
+#define EVERY_LENGTH(test)                                                                                             \
+    static void test##_of_every_length(void **state)                                                                   \
+    {                                                                                                                  \
+        (void)state;                                                                                                   \
+        by_length(test);                                                                                               \
+    }
+EVERY_LENGTH(pointwise)
+EVERY_LENGTH(activations)
+EVERY_LENGTH(dropouts)
+EVERY_LENGTH(norms)
+EVERY_LENGTH(products)
+EVERY_LENGTH(column_sums)
+EVERY_LENGTH(products_of_rows)
+EVERY_LENGTH(tables)
+EVERY_LENGTH(losses)
+EVERY_LENGTH(optimiser)
+
+static int open_backends(void **state)
+{
+    (void)state;
+    return backend_open(BACKEND_CPU, 1, false, &backend[0]) != LMU_OK ||
+           backend_open(BACKEND_DOUBLE, 1, false, &backend[1]) != LMU_OK;
+}
+
+static int close_backends(void **state)
+{
+    (void)state;
+    backend_close(backend[0]);
+    backend_close(backend[1]);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(pointwise_of_every_length),
+        cmocka_unit_test(activations_of_every_length),
+        cmocka_unit_test(activations_over_their_range),
+        cmocka_unit_test(not_a_number_stays_visible),
+        cmocka_unit_test(dropouts_of_every_length),
+        cmocka_unit_test(norms_of_every_length),
+        cmocka_unit_test(norms_of_a_large_mean),
+        cmocka_unit_test(products_of_every_length),
+        cmocka_unit_test(empty_products),
+        cmocka_unit_test(column_sums_of_every_length),
+        cmocka_unit_test(products_of_rows_of_every_length),
+        cmocka_unit_test(tables_of_every_length),
+        cmocka_unit_test(losses_of_every_length),
+        cmocka_unit_test(optimiser_of_every_length),
+        cmocka_unit_test(sums_of_squares_are_long),
+    };
+    int failed = 0;
+    for (MachineIsa isa = ISA_REFERENCE; isa <= ISA_AVX512; isa++) {
+        setenv("LMU_ISA", machine_isa_name(isa), 1);
+        if (machine_isa() == isa)
+            failed += cmocka_run_group_tests_name(machine_isa_name(isa), tests, open_backends, close_backends);
+    }
+    return failed;
+}
