@@ -147,28 +147,30 @@ static lmu_status pair_find(Trainer *t, uint64_t key, uint32_t *out)
     return LMU_OK;
 }
 
-/* Adds `times` the count of a word to each of its pairs. With `listed` (NO_ID: every pair) the pairs that hold this id are
- * noted to occur in the word, and to have grown. */
-static lmu_status word_count_pairs(Trainer *t, uint32_t index, int times, uint32_t listed)
+/* Adds the count of a word to one of its pairs, and notes that the pair occurs in it and has grown. */
+static lmu_status pair_gain(Trainer *t, uint32_t index, uint32_t left, uint32_t right)
 {
-    const Word *word = &t->word[index];
-    for (uint32_t i = 0; i + 1 < word->length; i++) {
-        uint32_t left = word->id[i], right = word->id[i + 1], at;
-        TRY(pair_find(t, pair_key(left, right), &at));
-        Pair *pair = &t->pair[at];
-        pair->count += times * word->count;
-        if (times < 0 || (listed != NO_ID && left != listed && right != listed))
-            continue;
-        if (pair->word_count > 0 && pair->word[pair->word_count - 1] == index)
-            continue;
+    uint32_t at;
+    TRY(pair_find(t, pair_key(left, right), &at));
+    Pair *pair = &t->pair[at];
+    pair->count += t->word[index].count;
+    if (pair->word_count == 0 || pair->word[pair->word_count - 1] != index) {
         TRY(memory_grow(&pair->word, &pair->word_capacity, pair->word_count + 1, sizeof *pair->word, "the pairs"));
         pair->word[pair->word_count++] = index;
-        if (pair->grown)
-            continue;
-        pair->grown = true;
-        TRY(memory_grow(&t->grown, &t->grown_capacity, t->grown_count + 1, sizeof *t->grown, "the pairs"));
-        t->grown[t->grown_count++] = at;
     }
+    if (pair->grown)
+        return LMU_OK;
+    TRY(memory_grow(&t->grown, &t->grown_capacity, t->grown_count + 1, sizeof *t->grown, "the pairs"));
+    t->grown[t->grown_count++] = at;
+    pair->grown = true;
+    return LMU_OK;
+}
+
+static lmu_status pair_lose(Trainer *t, uint32_t index, uint32_t left, uint32_t right)
+{
+    uint32_t at;
+    TRY(pair_find(t, pair_key(left, right), &at));
+    t->pair[at].count -= t->word[index].count;
     return LMU_OK;
 }
 
@@ -222,29 +224,35 @@ static lmu_status grown_push(Trainer *t)
 
 /* ---- merging ---- */
 
-/* Every left, right in the word becomes `joined`, from the left; false if there is none. */
-static bool word_merge(Word *word, uint32_t left, uint32_t right, uint32_t joined)
+/* Every left, right in a word becomes `joined`, from the left. The pairs that hold one of the two are lost, and those that
+ * hold the joined one gained; each once, where two merges touch. */
+static lmu_status word_merge(Trainer *t, uint32_t index, uint32_t left, uint32_t right, uint32_t joined)
 {
-    uint32_t kept = 0;
-    for (uint32_t i = 0; i < word->length; i++) {
-        if (i + 1 < word->length && word->id[i] == left && word->id[i + 1] == right) {
-            word->id[kept++] = joined;
-            i++;
-        } else {
-            word->id[kept++] = word->id[i];
+    Word *word = &t->word[index];
+    uint32_t *id = word->id, length = word->length, kept = 0, done = 0; /* id[done] follows the last merge */
+    for (uint32_t i = 0; i < length; i++, kept++) {
+        if (i + 1 == length || id[i] != left || id[i + 1] != right) {
+            id[kept] = id[i];
+            continue;
         }
+        if (i > done) /* kept, not i: what lies before has moved */
+            TRY(pair_lose(t, index, id[kept - 1], left));
+        TRY(pair_lose(t, index, left, right));
+        if (i + 2 < length)
+            TRY(pair_lose(t, index, right, id[i + 2]));
+        id[kept] = joined;
+        done = ++i + 1;
     }
-    bool merged = kept < word->length;
     word->length = kept;
-    return merged;
-}
-
-static bool word_holds(const Word *word, uint32_t left, uint32_t right)
-{
-    for (uint32_t i = 0; i + 1 < word->length; i++)
-        if (word->id[i] == left && word->id[i + 1] == right)
-            return true;
-    return false;
+    for (uint32_t i = 0; i < kept; i++) {
+        if (id[i] != joined)
+            continue;
+        if (i > 0)
+            TRY(pair_gain(t, index, id[i - 1], joined));
+        if (i + 1 < kept && id[i + 1] != joined)
+            TRY(pair_gain(t, index, joined, id[i + 1]));
+    }
+    return LMU_OK;
 }
 
 static lmu_status pair_merge(Trainer *t, uint32_t index)
@@ -256,14 +264,8 @@ static lmu_status pair_merge(Trainer *t, uint32_t index)
     t->pair[index].word = NULL;
     t->pair[index].word_count = t->pair[index].word_capacity = 0;
     lmu_status status = LMU_OK;
-    for (size_t i = 0; i < count; i++) {
-        Word *word = &t->word[words[i]];
-        if (!word_holds(word, left, right))
-            continue;
-        ATTEMPT(word_count_pairs(t, words[i], -1, joined));
-        word_merge(word, left, right, joined);
-        ATTEMPT(word_count_pairs(t, words[i], 1, joined));
-    }
+    for (size_t i = 0; i < count; i++)
+        ATTEMPT(word_merge(t, words[i], left, right, joined));
     status = grown_push(t);
 done:
     free(words);
@@ -272,24 +274,21 @@ done:
 
 static lmu_status words_open(Trainer *t, const PretokenCounts *counts)
 {
-    size_t total = 0, next = 0;
-    for (size_t i = 0; i < counts->slots; i++)
-        total += counts->slot[i].length;
+    size_t next = 0;
     if (counts->used >= UINT32_MAX)
         return error_set(LMU_MEMORY, "more than 4 billion distinct pre-tokens: train on less text");
     TRY(memory_new(&t->word, counts->used, sizeof *t->word, "the pre-tokens"));
-    TRY(memory_new(&t->word_ids, total, sizeof *t->word_ids, "the pre-tokens"));
+    TRY(memory_new(&t->word_ids, counts->byte_count, sizeof *t->word_ids, "the pre-tokens"));
     for (size_t i = 0; i < counts->slots; i++) {
         const PretokenCount *slot = &counts->slot[i];
         if (slot->length == 0)
             continue;
-        if (slot->length >= UINT32_MAX)
-            return error_set(LMU_FORMAT, "a run of %zu characters of one kind: no pre-token may have 4 GiB",
-                             slot->length);
-        t->word[t->word_count] = (Word){t->word_ids + next, (uint32_t)slot->length, slot->count};
+        uint32_t *id = t->word_ids + next, index = (uint32_t)t->word_count++;
+        t->word[index] = (Word){id, (uint32_t)slot->length, slot->count};
         for (size_t k = 0; k < slot->length; k++)
             t->word_ids[next++] = FIRST_BYTE_ID + (unsigned char)counts->bytes[slot->offset + k];
-        TRY(word_count_pairs(t, (uint32_t)t->word_count++, 1, NO_ID));
+        for (size_t k = 0; k + 1 < slot->length; k++)
+            TRY(pair_gain(t, index, id[k], id[k + 1]));
     }
     return grown_push(t);
 }

@@ -62,7 +62,10 @@ lmu_status pretoken_counts_text(PretokenCounts *counts, const char *text, size_t
 {
     while (size > 0) {
         size_t length = pretoken_length(text, size);
-        TRY(pretoken_counts_add(counts, text, length, 1));
+        for (size_t at = 0; at < length; at += PRETOKEN_COUNTED) {
+            size_t part = length - at < PRETOKEN_COUNTED ? length - at : PRETOKEN_COUNTED;
+            TRY(pretoken_counts_add(counts, text + at, part, 1));
+        }
         text += length;
         size -= length;
     }

@@ -24,7 +24,9 @@ typedef struct PretokenCounts {
 void pretoken_counts_free(PretokenCounts *counts);
 
 lmu_status pretoken_counts_add(PretokenCounts *counts, const char *text, size_t length, int64_t times);
-/* Counts every pre-token of a text. */
+/* Counts every pre-token of a text. One longer than PRETOKEN_COUNTED bytes (a genome, a page of base64, a line of dashes) is
+ * counted in parts of that length: merging rests on pre-tokens being short, and the few pairs at the cuts weigh nothing. */
+#define PRETOKEN_COUNTED 1024
 lmu_status pretoken_counts_text(PretokenCounts *counts, const char *text, size_t size);
 /* Adds everything that `from` counted. */
 lmu_status pretoken_counts_merge(PretokenCounts *counts, const PretokenCounts *from);
