@@ -150,5 +150,11 @@ double law_micro_batches(const LawCase *law, LawShape shape, BackendKind kind, c
 double law_memory(const LawCase *law, LawShape shape, BackendKind kind, const Mutation *mutation);
 /* A float backend against the double reference: outputs, states, gradients. The mutation is on the first only. */
 double law_variant(const LawCase *law, LawShape shape, BackendKind kind, int64_t scale, const Mutation *mutation);
+/* The same in its parts: what one backend makes of a case, in rows `scale` times as long. */
+typedef struct Variant Variant;
+Variant *variant_open(const LawCase *law, LawShape shape, BackendKind kind, int threads, int64_t scale,
+                      const Mutation *mutation);
+void variant_close(Variant *v);
+double variants_differ(const Variant *a, const Variant *b);
 
 #endif

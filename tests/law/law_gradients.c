@@ -9,7 +9,7 @@
 
 static const int64_t count[ROWS] = {18, 5, 0, 1, 33, 7};
 
-/* Outputs, parameter gradients and input gradients of a subject's last run, one after the other. */
+/* The outputs of a subject's last run and, in training, the gradients of its parameters and inputs, one after the other. */
 typedef struct Results {
     int64_t numbers;
     double *value;
@@ -18,13 +18,16 @@ typedef struct Results {
 static Results results_read(const LawSubject *s, const LawBatch *batch)
 {
     int64_t tokens = batch_tokens(batch), numbers = subject_numbers(s, batch), length = s->params->length;
-    int64_t total = numbers + length;
-    for (int i = 0; i < s->model.inputs; i++)
+    bool train = s->mode == GRAPH_TRAIN;
+    int64_t total = numbers + (train ? length : 0);
+    for (int i = 0; train && i < s->model.inputs; i++)
         total += tokens * s->model.width[i];
     Results results = {total, law_new((size_t)total, sizeof(double))};
     double *to = results.value;
     subject_output(s, batch, to);
     to += numbers;
+    if (!train)
+        return results;
     subject_gradients(s, to);
     to += length;
     for (int i = 0; i < s->model.inputs; to += tokens * s->model.width[i++])
@@ -111,6 +114,7 @@ double law_memory(const LawCase *law, LawShape shape, BackendKind kind, const Mu
 /* -- backends ------------------------------------------------------------------------------------------------------ */
 
 #define VARIANT_ROWS 4
+#define VARIANT_SLOTS 5
 
 static void variant_batches(int64_t scale, LawBatch *before, LawBatch *batch)
 {
@@ -123,13 +127,64 @@ static void variant_batches(int64_t scale, LawBatch *before, LawBatch *batch)
     }
 }
 
-/* Each of: output, each parameter's gradient, each input's gradient, relative to its own largest number. */
-static double results_differ(const LawSubject *s, const LawBatch *batch, bool train, const Results *a, const Results *b)
+struct Variant {
+    LawSubject *s;
+    LawBatch batch;
+    State *state;
+    Results results;
+};
+
+Variant *variant_open(const LawCase *law, LawShape shape, BackendKind kind, int threads, int64_t scale,
+                      const Mutation *mutation)
 {
-    int64_t tokens = batch_tokens(batch), numbers = subject_numbers(s, batch);
-    const double *x = a->value, *y = b->value;
-    double worst = difference(numbers, x, y, false);
-    if (!train)
+    Variant *v = law_new(1, sizeof *v);
+    LawBatch before;
+    variant_batches(scale, &before, &v->batch);
+    LawOptions options = {.kind = kind,
+                          .threads = threads,
+                          .mode = law_trains(law) ? GRAPH_TRAIN : GRAPH_SCORE,
+                          .shape = shape,
+                          .rows = VARIANT_ROWS,
+                          .tokens = 57 * scale,
+                          .mutation = mutation};
+    v->s = subject_open(law, &options);
+    v->state = subject_state(v->s, VARIANT_SLOTS);
+    subject_run(v->s, &before, v->state);
+    subject_run(v->s, &v->batch, v->state);
+    v->results = results_read(v->s, &v->batch);
+    return v;
+}
+
+void variant_close(Variant *v)
+{
+    free(v->results.value);
+    state_close(v->state);
+    subject_close(v->s);
+    free(v);
+}
+
+static double states_differ(const State *a, const State *b)
+{
+    int64_t numbers = state_numbers(b);
+    double *x = law_new((size_t)numbers, sizeof *x), *y = law_new((size_t)numbers, sizeof *y), worst = 0;
+    for (int64_t row = 0; row < VARIANT_SLOTS; row++) {
+        state_read(a, row, x);
+        state_read(b, row, y);
+        worst = fmax(worst, difference(numbers, x, y, false));
+    }
+    free(x);
+    free(y);
+    return worst;
+}
+
+/* Each of: output, each parameter's gradient, each input's gradient, states; relative to its own largest number. */
+double variants_differ(const Variant *a, const Variant *b)
+{
+    const LawSubject *s = b->s;
+    int64_t tokens = batch_tokens(&b->batch), numbers = subject_numbers(s, &b->batch);
+    const double *x = a->results.value, *y = b->results.value;
+    double worst = fmax(difference(numbers, x, y, false), states_differ(a->state, b->state));
+    if (!law_trains(s->law))
         return worst;
     x += numbers, y += numbers;
     worst = fmax(worst, gradients_differ(s->params, x, y));
@@ -144,46 +199,10 @@ static double results_differ(const LawSubject *s, const LawBatch *batch, bool tr
 
 double law_variant(const LawCase *law, LawShape shape, BackendKind kind, int64_t scale, const Mutation *mutation)
 {
-    LawBatch before, batch;
-    variant_batches(scale, &before, &batch);
-    bool train = law_trains(law);
-    LawSubject *s[2];
-    State *state[2];
-    Results results[2] = {0};
-    for (int i = 0; i < 2; i++) {
-        LawOptions options = {.kind = i ? BACKEND_DOUBLE : kind,
-                              .threads = 2,
-                              .mode = train ? GRAPH_TRAIN : GRAPH_SCORE,
-                              .shape = shape,
-                              .rows = VARIANT_ROWS,
-                              .tokens = 57 * scale,
-                              .mutation = i ? NULL : mutation};
-        s[i] = subject_open(law, &options);
-        state[i] = subject_state(s[i], 5);
-        subject_run(s[i], &before, state[i]);
-        subject_run(s[i], &batch, state[i]);
-        if (train) {
-            results[i] = results_read(s[i], &batch);
-        } else {
-            results[i] = (Results){subject_numbers(s[i], &batch), NULL};
-            results[i].value = law_new((size_t)results[i].numbers, sizeof(double));
-            subject_output(s[i], &batch, results[i].value);
-        }
-    }
-    double worst = results_differ(s[0], &batch, train, &results[0], &results[1]);
-    int64_t numbers = state_numbers(state[1]);
-    double *x = law_new((size_t)numbers, sizeof *x), *y = law_new((size_t)numbers, sizeof *y);
-    for (int64_t row = 0; row < 5; row++) {
-        state_read(state[0], row, x);
-        state_read(state[1], row, y);
-        worst = fmax(worst, difference(numbers, x, y, false));
-    }
-    free(x);
-    free(y);
-    for (int i = 0; i < 2; i++) {
-        free(results[i].value);
-        state_close(state[i]);
-        subject_close(s[i]);
-    }
+    Variant *fast = variant_open(law, shape, kind, 1, scale, mutation);
+    Variant *exact = variant_open(law, shape, BACKEND_DOUBLE, 1, scale, NULL);
+    double worst = variants_differ(fast, exact);
+    variant_close(fast);
+    variant_close(exact);
     return worst;
 }

@@ -73,10 +73,11 @@ LawSubject *subject_open(const LawCase *law, const LawOptions *o)
     int64_t widest = s->width;
     for (int i = 0; i < s->model.inputs; i++)
         widest = s->model.width[i] > widest ? s->model.width[i] : widest;
-    s->ids = law_new((size_t)o->tokens, sizeof *s->ids);
-    s->targets = law_new((size_t)o->tokens, sizeof *s->targets);
-    s->input = law_new((size_t)(o->tokens * widest), sizeof *s->input);
-    s->weight = law_new((size_t)(o->tokens * widest), sizeof *s->weight);
+    size_t tokens = 2 * (size_t)o->tokens; /* runs too large for the graph are tried as well */
+    s->ids = law_new(tokens, sizeof *s->ids);
+    s->targets = law_new(tokens, sizeof *s->targets);
+    s->input = law_new(tokens * (size_t)widest, sizeof *s->input);
+    s->weight = law_new(tokens * (size_t)widest, sizeof *s->weight);
     return s;
 }
 
