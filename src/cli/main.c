@@ -13,6 +13,9 @@ extern const Command tokenizer_decode_command;
 extern const Command prepare_command;
 extern const Command ngram_command;
 extern const Command train_command;
+extern const Command eval_command;
+extern const Command generate_command;
+extern const Command inspect_command;
 extern const Command plot_command;
 extern const Command help_command;
 
@@ -23,6 +26,9 @@ const Command *const commands[] = {
     &prepare_command,
     &ngram_command,
     &train_command,
+    &eval_command,
+    &generate_command,
+    &inspect_command,
     &plot_command,
     &help_command,
     NULL,

@@ -1,0 +1,20 @@
+/* Text of any length into a session. The text comes in pieces of any size and is tokenised as it comes, cut only where that
+ * changes no token: the ids are those of the whole text, and memory is needed for a stretch of it only (the longest without a
+ * single space between two visible ASCII characters, where that is longer). Any bytes are text, valid UTF-8 or not. */
+#ifndef LMU_INFER_PROMPT_H
+#define LMU_INFER_PROMPT_H
+
+#include "infer/session.h"
+
+typedef struct Prompt Prompt;
+
+/* `specials`: text that spells a special token becomes that token. The session is borrowed. */
+lmu_status prompt_open(Session *session, bool specials, Prompt **out);
+void prompt_close(Prompt *prompt); /* accepts NULL */
+
+lmu_status prompt_push(Prompt *prompt, const char *text, size_t size);
+/* The text ends here. A session that has then read nothing is given an end-of-text token, behind which every text begins;
+ * LMU_USAGE if the tokenizer has none. */
+lmu_status prompt_end(Prompt *prompt);
+
+#endif

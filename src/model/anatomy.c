@@ -1,0 +1,71 @@
+#include "model/anatomy.h"
+
+#include <math.h>
+#include <string.h>
+
+#define PIECE 4096
+
+/* Two passes, the mean first: a sum of squares alone would lose a small deviation about a large mean. */
+lmu_status param_statistics(const Params *params, const Param *param, ParamStatistics *out)
+{
+    float piece[PIECE];
+    double sum = 0, squares = 0;
+    int64_t finite = 0;
+    memset(out, 0, sizeof *out);
+    if (!params->sealed)
+        return error_set(LMU_USAGE, "the parameters of %s have no values yet", param->name);
+    for (int pass = 0; pass < 2; pass++)
+        for (int64_t done = 0; done < param->size; done += PIECE) {
+            int64_t count = param->size - done < PIECE ? param->size - done : PIECE;
+            KERNEL(params->backend, get_f32, count, real_at(params->backend, params->values, param->offset + done),
+                   piece);
+            for (int64_t i = 0; i < count; i++) {
+                double value = (double)piece[i];
+                if (!isfinite(value)) {
+                    out->not_finite += pass == 0;
+                } else if (pass == 0) {
+                    sum += value;
+                    finite++;
+                    out->largest = fmax(out->largest, fabs(value));
+                } else {
+                    squares += (value - sum / (double)finite) * (value - sum / (double)finite);
+                }
+            }
+        }
+    if (finite > 0) {
+        out->mean = sum / (double)finite;
+        out->deviation = sqrt(squares / (double)finite);
+    }
+    return LMU_OK;
+}
+
+lmu_status model_memory(Model *model, GraphMode mode, int rows, int64_t length, MemoryPlan *out)
+{
+    Graph *g;
+    Tensor *result;
+    const int64_t *numbers;
+    memset(out, 0, sizeof *out);
+    if (rows < 1 || length < 1 || length > INT64_MAX / rows)
+        return error_set(LMU_USAGE, "%d rows of %lld tokens cannot be planned", rows, (long long)length);
+    int64_t real = (int64_t)model->backend->real_size, vector = model->params->length * real;
+    TRY(model_graph(model, mode, rows, rows * length, 0, &g, &result));
+    *out = (MemoryPlan){.rows = rows,
+                        .tokens = rows * length,
+                        .parameters = vector,
+                        .gradients = mode == GRAPH_TRAIN ? vector : 0,
+                        .moments = mode == GRAPH_TRAIN ? 2 * vector : 0,
+                        .activations = (int64_t)graph_bytes(g),
+                        .largest = graph_largest_buffer(g) * real,
+                        .workspace = (int64_t)model->backend->workspace_size,
+                        .flops = graph_flops(g, length) * (mode == GRAPH_TRAIN ? 3 : 1)};
+    for (int i = graph_states(g, &numbers) - 1; i >= 0; i--)
+        out->state += numbers[i] * real;
+    graph_close(g);
+    return LMU_OK;
+}
+
+int64_t memory_plan_total(const MemoryPlan *plan)
+{
+    int64_t states = plan->gradients > 0 ? 0 : plan->rows * plan->state;
+    return plan->parameters + plan->gradients + plan->moments + plan->activations + plan->workspace + states;
+}
