@@ -146,7 +146,7 @@ double law_batch(const LawCase *law, LawShape shape, BackendKind kind, GraphMode
                           .shape = shape,
                           .rows = MEMBERS,
                           .tokens = MEMBERS * LENGTH,
-                          .threads = 2,
+                          .threads = law->op ? 1 : 2,
                           .mutation = mutation};
     LawSubject *s = subject_open(law, &options);
     options.rows = 1;
