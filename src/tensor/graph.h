@@ -6,9 +6,10 @@
  *
  *     Graph *g;
  *     TRY(graph_open(backend, params, GRAPH_TRAIN, rows, tokens, 0, &g));
- *     Tensor *x = op_embedding(g, graph_ids(g), "embedding", vocabulary, dim);
+ *     Tensor *table = graph_param(g, "embedding.weight", 2, shape, init, PARAM_TABLE);
+ *     Tensor *x = op_embedding(g, graph_ids(g), table);
  *     x = op_add(g, x, nn_linear(g, x, dim, true, "out"));
- *     TRY(graph_plan(g, op_cross_entropy(g, x, ...)));
+ *     TRY(graph_plan(g, op_cross_entropy(g, x, table, graph_targets(g))));
  *     TRY(graph_run(g, &run));
  *
  * Every run is ragged: it is told how many tokens each row has, and pointwise operators see the packed tokens. A tensor whose
