@@ -16,9 +16,13 @@ typedef struct RunOptions {
 } RunOptions;
 
 static const Field run_fields[] = {
-    {.name = "out", .type = FIELD_STRING, .offset = offsetof(RunOptions, out), .unit = "RUN", .required = true,
+    {.name = "out",
+     .type = FIELD_STRING,
+     .offset = offsetof(RunOptions, out),
+     .unit = "RUN",
+     .required = true,
      .help = "directory of the run: checkpoints and metrics.jsonl"},
-    FIELD_STRING_OF(RunOptions, arch, "lmu", "NAME", "architecture: lmu or lmu-paper"),
+    FIELD_STRING_OF(RunOptions, arch, NULL, "NAME", "architecture: lmu or lmu-paper; without it, lmu"),
     FIELD_STRING_OF(RunOptions, config, NULL, "FILE", "model configuration as JSON; options below override it"),
     FIELD_STRING_OF(RunOptions, from, NULL, "RUN", "start from this trained model instead of random parameters"),
     FIELD_FLAG_OF(RunOptions, resume, "false", "go on with RUN where its last checkpoint stands, with its options"),
@@ -27,17 +31,34 @@ static const FieldTable run_table = {"Run", run_fields, sizeof run_fields / size
 
 extern const Command train_command;
 
+/* Options that would say twice, and differently, what the model is. */
+static lmu_status refuse_both(const RunOptions *run)
+{
+    const struct {
+        bool a, b;
+        const char *names;
+    } pairs[] = {
+        {run->resume, run->from, "--resume and --from"}, {run->resume, run->config, "--resume and --config"},
+        {run->resume, run->arch, "--resume and --arch"}, {run->from, run->config, "--from and --config"},
+        {run->from, run->arch, "--from and --arch"},     {run->config, run->arch, "--config and --arch"},
+    };
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
+        if (pairs[i].a && pairs[i].b)
+            return error_set(LMU_USAGE, "%s both say what the model is: give one of them", pairs[i].names);
+    return LMU_OK;
+}
+
 /* The model that --config, or --from, or --arch describe, before single options. */
 static lmu_status start_model(const RunOptions *run, ModelConfig *model)
 {
-    if (!run->from && !run->config)
-        return model_config_init(model, run->arch);
     if (run->config)
-        return model_config_read(run->config, model);
+        return model_config_read_draft(run->config, model);
+    if (!run->from)
+        return model_config_init(model, run->arch ? run->arch : ARCHITECTURE_DEFAULT);
     char *directory, *path;
     TRY(checkpoint_find(run->from, &directory));
     path = path_join(directory, "config.json");
-    lmu_status status = path ? model_config_read(path, model) : error_set(LMU_MEMORY, "no memory for a path");
+    lmu_status status = path ? model_config_read(path, model) : LMU_MEMORY;
     free(path);
     free(directory);
     return status;
@@ -58,6 +79,7 @@ static lmu_status read_options(int argc, char *const *argv, RunOptions *run, Mod
 {
     ModelConfig before = {0};
     lmu_status status;
+    TRY(refuse_both(run));
     if (run->resume) {
         fields_free(&train_table, config);
         memset(config, 0, sizeof *config);
@@ -79,11 +101,13 @@ done:
 
 static void print_report(const RunOptions *run, const TrainReport *report)
 {
-    char total[32], rest[32], tokens[32], duration[32];
+    char total[32], rest[32], tokens[32], training[32], evaluating[32];
     printf("%s parameters, %s without the embedding\n", format_count((double)report->parameters, total, sizeof total),
            format_count((double)report->non_embedding, rest, sizeof rest));
-    printf("%s tokens in %lld steps, %s of training", format_count((double)report->tokens, tokens, sizeof tokens),
-           (long long)report->steps, format_duration(report->seconds, duration, sizeof duration));
+    printf("%s tokens in %lld steps, %s of training and %s of evaluation",
+           format_count((double)report->tokens, tokens, sizeof tokens), (long long)report->steps,
+           format_duration(report->seconds, training, sizeof training),
+           format_duration(report->evaluating, evaluating, sizeof evaluating));
     if (report->flop_use > 0)
         printf(", model FLOP use %.1f%% of the product ceiling", 100 * report->flop_use);
     printf("\nheld-out text: %lld tokens, %.4f nats a token, perplexity %.2f, %.4f bits per byte\n",
@@ -127,14 +151,15 @@ const Command train_command = {
     .name = "train",
     .summary = "Train a language model on a prepared corpus",
     .usage = "--data DIR --out RUN [options]",
-    .details =
-        "Trains a model on DIR/train.bin, evaluates it on DIR/valid.bin as it goes, and keeps RUN/last (to resume) and\n"
-        "RUN/best (lowest loss on held-out text). Ctrl-C saves and ends with code 130. Before the first step it says how\n"
-        "much memory and time the run will take.\n"
-        "\n"
-        "    lmu train --data corpus --out run --dim 256 --layers 6 --tokens 20M\n"
-        "    lmu train --resume --out run\n"
-        "    lmu train --from run --data other --out run2 --tokens 5M --learning-rate 5e-4",
+    .details = "Trains a model on DIR/train.bin, evaluates it on DIR/valid.bin as it goes, and keeps RUN/last (to "
+               "resume) and\n"
+               "RUN/best (lowest loss on held-out text). Ctrl-C saves and ends with code 130. Before the first step it "
+               "says how\n"
+               "much memory and time the run will take.\n"
+               "\n"
+               "    lmu train --data corpus --out run --dim 256 --layers 6 --tokens 20M\n"
+               "    lmu train --resume --out run\n"
+               "    lmu train --from run --data other --out run2 --tokens 5M --learning-rate 5e-4",
     .tables = {&run_table, &model_table, &train_table},
     .run = run_train,
 };

@@ -87,36 +87,48 @@ lmu_status model_config_copy(ModelConfig *to, const ModelConfig *from)
     return to->arch ? LMU_OK : error_set(LMU_MEMORY, "no memory for a configuration");
 }
 
-lmu_status model_config_check(const ModelConfig *config)
+static lmu_status config_check_theta(const ModelConfig *config)
 {
-    if (config->vocabulary < 1)
-        return error_set(LMU_USAGE, "a model needs a vocabulary");
     if (config->theta.count != 1 && config->theta.count != config->layers)
         return error_set(LMU_USAGE, "theta has %d values for %lld layers: give one, or one for each layer",
                          config->theta.count, (long long)config->layers);
     return LMU_OK;
 }
 
-lmu_status model_config_read(const char *path, ModelConfig *config)
+lmu_status model_config_check(const ModelConfig *config)
+{
+    if (config->vocabulary < 1)
+        return error_set(LMU_USAGE, "a model needs a vocabulary");
+    return config_check_theta(config);
+}
+
+/* What the table of identity describes: `draft` files may leave both out. */
+static lmu_status read_identity(const char *path, const json_t *json, bool draft, ModelConfig *config)
+{
+    const char *arch = ARCHITECTURE_DEFAULT;
+    int64_t vocabulary = 0;
+    if (!draft || json_object_get(json, "arch"))
+        TRY(json_get_string(path, json, "arch", &arch));
+    if (!draft || json_object_get(json, "vocabulary"))
+        TRY(json_get_integer(path, json, "vocabulary", 1, 1 << 24, &vocabulary));
+    if (model_config_init(config, arch) != LMU_OK)
+        return error_prefix(LMU_FORMAT, "%s: ", path);
+    config->vocabulary = vocabulary;
+    return LMU_OK;
+}
+
+static lmu_status read_config(const char *path, bool draft, ModelConfig *config)
 {
     json_t *json = NULL, *body = NULL;
     memset(config, 0, sizeof *config);
     lmu_status status;
     ATTEMPT(json_read_file(path, &json));
-    const char *arch;
-    int64_t vocabulary;
-    ATTEMPT(json_get_string(path, json, "arch", &arch));
-    ATTEMPT(json_get_integer(path, json, "vocabulary", 1, 1 << 24, &vocabulary));
-    if ((status = model_config_init(config, arch)) != LMU_OK) {
-        status = error_prefix(LMU_FORMAT, "%s: ", path);
-        goto done;
-    }
-    config->vocabulary = vocabulary;
+    ATTEMPT(read_identity(path, json, draft, config));
     body = json_copy(json);
     json_object_del(body, "arch");
     json_object_del(body, "vocabulary");
     ATTEMPT(fields_from_json(&model_table, config, path, body));
-    if (model_config_check(config) != LMU_OK)
+    if (config_check_theta(config) != LMU_OK)
         status = error_prefix(LMU_FORMAT, "%s: ", path);
 done:
     json_decref(json);
@@ -124,6 +136,16 @@ done:
     if (status != LMU_OK)
         model_config_free(config);
     return status;
+}
+
+lmu_status model_config_read(const char *path, ModelConfig *config)
+{
+    return read_config(path, false, config);
+}
+
+lmu_status model_config_read_draft(const char *path, ModelConfig *config)
+{
+    return read_config(path, true, config);
 }
 
 lmu_status model_config_to_json(const ModelConfig *config, json_t **out)

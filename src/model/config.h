@@ -4,6 +4,8 @@
 
 #include "base/field.h"
 
+#define ARCHITECTURE_DEFAULT "lmu"
+
 typedef struct ModelConfig {
     char *arch;         /* a name of the registry */
     int64_t vocabulary; /* V; comes from the tokenizer */
@@ -27,7 +29,11 @@ lmu_status model_config_copy(ModelConfig *to, const ModelConfig *from);
 /* Checks what single ranges cannot: LMU_USAGE. */
 lmu_status model_config_check(const ModelConfig *config);
 
-lmu_status model_config_read(const char *path, ModelConfig *config); /* initialises it */
+/* From a checkpoint's config.json: the architecture's defaults, then what the file says. Initialises the configuration; LMU_FORMAT names
+ * file and key. */
+lmu_status model_config_read(const char *path, ModelConfig *config);
+/* From a file that a user wrote: arch is "lmu" unless it is there, and the vocabulary, which comes from the tokenizer, may be left out. */
+lmu_status model_config_read_draft(const char *path, ModelConfig *config);
 lmu_status model_config_to_json(const ModelConfig *config, json_t **out);
 
 #endif

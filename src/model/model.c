@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/format.h"
 #include "base/memory.h"
 #include "model/architectures.h"
 #include "op/op.h"
@@ -26,7 +27,7 @@ static Tensor *model_body(Graph *g, const Model *model, Tensor **embedding)
     return model->arch->build(g, &model->config, graph_ids(g), *embedding);
 }
 
-lmu_status model_create(Backend *backend, const ModelConfig *config, uint64_t seed, Model **out)
+lmu_status model_open(Backend *backend, const ModelConfig *config, Model **out)
 {
     lmu_status status;
     Model *model = NULL;
@@ -41,12 +42,35 @@ lmu_status model_create(Backend *backend, const ModelConfig *config, uint64_t se
     Tensor *embedding;
     model_body(g, model, &embedding);
     ATTEMPT(graph_status(g));
-    ATTEMPT(params_seal(model->params, seed));
     *out = model;
     model = NULL;
 done:
     graph_close(g);
     model_close(model);
+    return status;
+}
+
+lmu_status model_draw(Model *model, uint64_t seed)
+{
+    double bytes = (double)model->params->length * (double)model->backend->real_size;
+    double there = (double)machine_memory();
+    char count[32], needed[32], have[32];
+    if (bytes > there)
+        return error_set(LMU_MEMORY, "a model of %s parameters takes %s of memory, and %s are free",
+                         format_count((double)params_total(model->params), count, sizeof count),
+                         format_bytes(bytes, needed, sizeof needed), format_bytes(there, have, sizeof have));
+    return params_seal(model->params, seed);
+}
+
+lmu_status model_create(Backend *backend, const ModelConfig *config, uint64_t seed, Model **out)
+{
+    Model *model;
+    TRY(model_open(backend, config, &model));
+    lmu_status status = model_draw(model, seed);
+    if (status == LMU_OK)
+        *out = model;
+    else
+        model_close(model);
     return status;
 }
 

@@ -26,7 +26,12 @@ typedef struct Model {
     Params *params;
 } Model;
 
-/* A new model with parameters drawn from the seed. The configuration is copied. */
+/* A model whose parameters are named and counted but have no memory yet: graphs of it can be planned, so that what it takes is
+ * known before any of it is touched. The configuration is copied. */
+lmu_status model_open(Backend *backend, const ModelConfig *config, Model **out);
+/* Gives the parameters memory and draws them from the seed. LMU_MEMORY if they take more than is free. */
+lmu_status model_draw(Model *model, uint64_t seed);
+/* Both: a new model, ready to run. */
 lmu_status model_create(Backend *backend, const ModelConfig *config, uint64_t seed, Model **out);
 void model_close(Model *model); /* accepts NULL */
 

@@ -3,8 +3,10 @@
 static const Field fields[] = {
     FIELD_STRING_OF(TrainConfig, data, NULL, "DIR", "prepared corpus: train.bin, valid.bin and tokenizer.json"),
     FIELD_COUNT_OF(TrainConfig, tokens, "20M", 0, 1e15, "tokens", "budget: tokens to train on; 0: only --time counts"),
-    FIELD_NUMBER_OF(FIELD_DURATION, TrainConfig, time, "0", 0, 1e9, "duration",
-                    "budget: time to train for (90s, 10m, 1.5h); 0: only --tokens counts. Whichever ends first"),
+    FIELD_NUMBER_OF(
+        FIELD_DURATION, TrainConfig, time, "0", 0, 1e9, "duration",
+        "budget: time to train for, evaluation not counted (90s, 10m, 1.5h); 0: only --tokens counts. Whichever "
+        "ends first"),
     FIELD_COUNT_OF(TrainConfig, length, "256", 1, 1 << 24, "tokens", "length of a training window"),
     FIELD_COUNT_OF(TrainConfig, batch, "16", 1, 1 << 20, "windows", "windows in one step"),
     FIELD_COUNT_OF(TrainConfig, micro_batch, "0", 0, 1 << 20, "windows",

@@ -12,7 +12,8 @@ lmu_status evaluator_open(Model *model, const EvalCut *cut, Evaluator *out)
 {
     memset(out, 0, sizeof *out);
     if (cut->context < 1 || cut->stride < 1 || cut->stride > cut->context)
-        return error_set(LMU_USAGE, "a context of %lld tokens with a stride of %lld: the stride must be 1 to the context",
+        return error_set(LMU_USAGE,
+                         "a context of %lld tokens with a stride of %lld: the stride must be 1 to the context",
                          (long long)cut->context, (long long)cut->stride);
     lmu_status status;
     Evaluator e = {.model = model, .cut = *cut};
@@ -47,7 +48,8 @@ void evaluator_close(Evaluator *evaluator)
 }
 
 /* Puts one window into the batch, behind `filled` tokens: targets that are not to be counted become -1. */
-static void evaluator_fill(Evaluator *e, const Shard *text, int64_t first, int64_t length, int64_t scored, int64_t filled)
+static void evaluator_fill(Evaluator *e, const Shard *text, int64_t first, int64_t length, int64_t scored,
+                           int64_t filled)
 {
     int32_t *targets = e->targets + filled;
     shard_read(text, first, length, e->ids + filled);
@@ -96,7 +98,8 @@ lmu_status evaluator_run(Evaluator *e, const Shard *text, int64_t limit, const u
             continue;
         TRY(evaluator_batch(e, rows, filled, lengths, out));
         filled = rows = 0;
-        progress_report(progress, "evaluating", (double)done, (double)(wanted < windows ? wanted : windows), "windows", NULL);
+        progress_report(progress, "evaluating", (double)done, (double)(wanted < windows ? wanted : windows), "windows",
+                        NULL);
         if (progress_interrupted(progress))
             return error_set(LMU_INTERRUPTED, "interrupted while evaluating");
     }

@@ -28,7 +28,8 @@ void optimiser_step(Params *params, const TrainConfig *config, double rate, doub
         bool decays = params->list[i]->role != PARAM_VECTOR;
         for (next = i + 1; next < params->count && (params->list[next]->role != PARAM_VECTOR) == decays; next++)
             ;
-        int64_t first = params->list[i]->offset, end = next < params->count ? params->list[next]->offset : params->length;
+        int64_t first = params->list[i]->offset,
+                end = next < params->count ? params->list[next]->offset : params->length;
         AdamW adamw = {.rate = rate,
                        .beta1 = config->beta1,
                        .beta2 = config->beta2,

@@ -5,7 +5,11 @@
 #include "base/format.h"
 #include "base/memory.h"
 #include "base/random.h"
+#include "train/optimiser.h"
 #include "train/trainer_internal.h"
+
+/* The product whose speed is the ceiling: M x K by K x N. */
+enum { CEILING_M = 4096, CEILING_N = 1024, CEILING_K = 1024, CEILING_RUNS = 20 };
 
 static int by_value(const void *a, const void *b)
 {
@@ -13,9 +17,15 @@ static int by_value(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
+static double median(double *values, int count)
+{
+    qsort(values, (size_t)count, sizeof *values, by_value);
+    return values[count / 2];
+}
+
 lmu_status product_ceiling(Backend *backend, double *flops)
 {
-    enum { M = 4096, N = 1024, K = 1024, RUNS = 20 };
+    enum { M = CEILING_M, N = CEILING_N, K = CEILING_K };
     lmu_status status;
     float *numbers = NULL;
     Real *a = NULL, *b = NULL, *c = NULL;
@@ -24,19 +34,18 @@ lmu_status product_ceiling(Backend *backend, double *flops)
     ATTEMPT(backend_alloc(backend, (size_t)N * K * backend->real_size, &b));
     ATTEMPT(backend_alloc(backend, (size_t)M * N * backend->real_size, &c));
     for (int i = 0; i < M * K; i++)
-        numbers[i] = (float)(random_uniform(1, (uint64_t)i) - 0.5);
+        numbers[i] = (float)(random_bits(1, (uint64_t)i) >> 40) * 0x1p-24f - 0.5f;
     KERNEL(backend, put_f32, M * K, numbers, a);
     KERNEL(backend, put_f32, N * K, numbers, b);
     Product product = {.transpose_b = true, .m = M, .n = N, .k = K};
-    double seconds[RUNS], start = machine_seconds();
+    double seconds[CEILING_RUNS], start = machine_seconds();
     int runs = 0;
-    while (runs < RUNS && (runs < 3 || machine_seconds() - start < 2)) {
+    while (runs < CEILING_RUNS && (runs < 3 || machine_seconds() - start < 1)) {
         double before = machine_seconds();
         KERNEL(backend, product, &product, a, b, NULL, c);
         seconds[runs++] = machine_seconds() - before;
     }
-    qsort(seconds, (size_t)runs, sizeof *seconds, by_value);
-    *flops = 2.0 * M * N * K / seconds[runs / 2];
+    *flops = 2.0 * M * N * K / median(seconds, runs);
 done:
     backend_free(backend, a);
     backend_free(backend, b);
@@ -45,43 +54,130 @@ done:
     return status;
 }
 
-/* Seconds of one micro-batch: the second of two, whose results are thrown away. */
-static lmu_status measure_micro_batch(Trainer *t, double *seconds)
+/* -- memory -- */
+
+/* Bytes of the four vectors of parameters that have no memory yet. */
+static double pending_bytes(const Trainer *t)
 {
-    double loss = 0, before = 0;
-    for (int i = 0; i < 2; i++) {
-        before = machine_seconds();
+    const Params *p = t->model->params;
+    int vectors = !p->values + !p->gradients + !p->first_moment + !p->second_moment;
+    return vectors * (double)p->length * (double)t->backend->real_size;
+}
+
+/* Bytes that training will touch beside what the process holds anyway; before the graphs are planned, a lower bound. */
+static double training_bytes(const Trainer *t)
+{
+    double tokens = (double)t->micro * (double)t->config->length;
+    double bytes = (double)t->backend->allocated + pending_bytes(t) + 3 * tokens * sizeof(int32_t);
+    if (!t->graph)
+        bytes += tokens * (double)t->model->config.dim * (double)t->backend->real_size;
+    return bytes;
+}
+
+lmu_status trainer_refuse_memory(const Trainer *t)
+{
+    char needed[32], there[32];
+    double bytes = training_bytes(t);
+    if (bytes <= t->free_bytes)
+        return LMU_OK;
+    return error_set(LMU_MEMORY,
+                     "training would take %s%s of memory, and %s are free: try a smaller %s--length or --dim",
+                     t->graph ? "" : "more than ", format_bytes(bytes, needed, sizeof needed),
+                     format_bytes(t->free_bytes, there, sizeof there), t->micro > 1 ? "--micro-batch, " : "");
+}
+
+/* The most that the process will hold: in training, or while the ceiling is measured, when little else is touched. */
+static double peak_bytes(const Trainer *t)
+{
+    double real = (double)t->backend->real_size;
+    double ceiling = ((double)CEILING_M * (CEILING_K + CEILING_N) + (double)CEILING_N * CEILING_K) * real +
+                     (double)CEILING_M * CEILING_K * sizeof(float) + (double)t->model->params->length * real;
+    double training = training_bytes(t);
+    return t->resident_bytes + (training > ceiling ? training : ceiling);
+}
+
+/* -- time -- */
+
+/* Seconds of a step: its micro-batches and the optimiser, which passes over seven vectors where the norm reads one. */
+static lmu_status measure_step(Trainer *t, double *seconds)
+{
+    enum { RUNS = 5 };
+    double runs[RUNS], start = 0, loss = 0;
+    int count = 0;
+    TRY(trainer_micro_batch(t, 0, t->micro, true, &loss)); /* touches the memory */
+    start = machine_seconds();
+    while (count < RUNS && (count < 1 || machine_seconds() - start < 2)) {
+        double before = machine_seconds();
         TRY(trainer_micro_batch(t, 0, t->micro, true, &loss));
+        runs[count++] = machine_seconds() - before;
     }
-    *seconds = machine_seconds() - before;
+    start = machine_seconds();
+    optimiser_norm(t->model->params);
+    double norm = machine_seconds() - start;
+    *seconds = median(runs, count) * (double)t->config->batch / t->micro + 8 * norm;
     return LMU_OK;
+}
+
+static lmu_status measure_score(Trainer *t)
+{
+    EvalResult result;
+    int64_t tokens = t->evaluator.rows * t->config->length;
+    TRY(evaluator_run(&t->evaluator, &t->valid, tokens, NULL, &t->quiet, &result));
+    double before = machine_seconds();
+    TRY(evaluator_run(&t->evaluator, &t->valid, tokens, NULL, &t->quiet, &result));
+    t->score_seconds = (machine_seconds() - before) / (double)result.tokens;
+    return LMU_OK;
+}
+
+/* Seconds that the evaluations of the rest of the run take, that of the whole text at its end included. */
+static double evaluating_seconds(const Trainer *t, double share)
+{
+    double times = t->config->evaluate_every > 0 && t->total_steps
+                       ? (double)t->total_steps / (double)t->config->evaluate_every
+                       : (double)trainer_evaluations(t);
+    double tokens = times * share * (double)trainer_evaluation_tokens(t) + (double)t->valid.count;
+    return tokens * t->score_seconds;
+}
+
+static void say_machine(const Trainer *t)
+{
+    char reason[128], a[32], b[32];
+    machine_threads(reason, sizeof reason);
+    progress_say(t->progress, "%d thread%s (%s), %s, kernels %s, float products by oneDNN", t->backend->threads,
+                 t->backend->threads == 1 ? "" : "s", t->config->threads ? "as asked" : reason, machine_cpu_name(),
+                 machine_isa_name(t->backend->isa));
+    progress_say(t->progress, "model %s: %s parameters, %s without the embedding", t->model->arch->name,
+                 format_count((double)params_total(t->model->params), a, sizeof a),
+                 format_count((double)params_non_embedding(t->model->params), b, sizeof b));
+}
+
+static void say_outlook(const Trainer *t, double step_seconds)
+{
+    char needed[32], there[32], training[32], evaluating[32], step[32], pass[32];
+    double left = t->total_steps ? (double)(t->total_steps - t->at.step) : 0;
+    double by_time = t->config->time - t->at.seconds;
+    if (t->config->time > 0 && (!t->total_steps || left * step_seconds > by_time))
+        left = by_time > 0 ? by_time / step_seconds : 0;
+    double step_tokens = (double)trainer_step_tokens(t), whole = (double)(t->windows.count * t->config->length);
+    double share = left / ((double)t->at.step + left + 1e-9);
+    if (t->at.step > 0)
+        progress_say(t->progress, "going on from step %lld", (long long)t->at.step);
+    progress_say(t->progress, "expect %s of memory (%s free), %s of training and %s of evaluation",
+                 format_bytes(peak_bytes(t), needed, sizeof needed), format_bytes(t->free_bytes, there, sizeof there),
+                 format_duration(left * step_seconds, training, sizeof training),
+                 format_duration(evaluating_seconds(t, share), evaluating, sizeof evaluating));
+    progress_say(t->progress, "%s%.0f steps of %s tokens: %.3g passes over %s tokens",
+                 t->config->time > 0 ? "about " : "", left, format_count(step_tokens, step, sizeof step),
+                 left * step_tokens / whole, format_count(whole, pass, sizeof pass));
 }
 
 lmu_status trainer_outlook(Trainer *t)
 {
-    char needed[32], there[32], duration[32], a[32], b[32], reason[128];
-    double bytes = (double)t->backend->allocated + (double)machine_peak_resident();
-    format_bytes(bytes, needed, sizeof needed);
-    format_bytes((double)machine_memory(), there, sizeof there);
-    if (bytes > (double)machine_memory())
-        return error_set(LMU_MEMORY, "training would take %s of memory and %s are free: try a smaller --micro-batch, --length or --dim",
-                         needed, there);
-    machine_threads(reason, sizeof reason);
-    progress_say(t->progress, "%d threads (%s), %s, kernels %s, %s", t->backend->threads,
-                 t->config->threads ? "as asked" : reason, machine_cpu_name(), machine_isa_name(t->backend->isa), "float products by oneDNN");
-    progress_say(t->progress, "model %s: %s parameters, %s without the embedding", t->model->arch->name,
-                 format_count((double)params_total(t->model->params), a, sizeof a),
-                 format_count((double)params_non_embedding(t->model->params), b, sizeof b));
-    double micro;
+    double step_seconds;
+    say_machine(t);
     TRY(product_ceiling(t->backend, &t->ceiling));
-    TRY(measure_micro_batch(t, &micro));
-    double pass = (double)(t->windows.count * t->config->length);
-    double steps = t->total_steps ? (double)(t->total_steps - t->step) : 0;
-    double seconds = steps * (double)t->config->batch / t->micro * micro;
-    if (t->config->time > 0 && (!t->total_steps || seconds > t->config->time - t->seconds))
-        seconds = t->config->time - t->seconds;
-    double tokens = seconds / micro * t->micro * (double)t->config->length;
-    progress_say(t->progress, "expect %s of memory (%s free), %s of training, %.2f passes over %s tokens", needed, there,
-                 format_duration(seconds, duration, sizeof duration), tokens / pass, format_count(pass, a, sizeof a));
+    TRY(measure_step(t, &step_seconds));
+    TRY(measure_score(t));
+    say_outlook(t, step_seconds);
     return LMU_OK;
 }

@@ -1,3 +1,4 @@
+/* The loop of training. */
 #include "train/trainer_internal.h"
 
 #include <math.h>
@@ -6,13 +7,11 @@
 #include <string.h>
 
 #include "base/file.h"
-#include "base/format.h"
-#include "base/memory.h"
 #include "base/random.h"
 #include "train/optimiser.h"
 
-#define MICRO_TOKENS 4096
-#define EVALUATIONS 20 /* in a run, unless told otherwise */
+#define EVALUATIONS 20          /* in a run, unless told otherwise */
+#define EVALUATION_SILENCE 10.0 /* seconds: an evaluation that takes longer shows its progress */
 
 int64_t trainer_step_tokens(const Trainer *t)
 {
@@ -21,122 +20,64 @@ int64_t trainer_step_tokens(const Trainer *t)
 
 static double trainer_elapsed(const Trainer *t)
 {
-    return t->seconds + machine_seconds() - t->started;
+    return t->at.seconds + machine_seconds() - t->started;
 }
 
-/* -- opening -- */
-
-static lmu_status open_data_file(const Trainer *t, const char *name, char **path)
+/* How much of the budget is used up, 0..1. */
+static double trainer_spent(const Trainer *t, double elapsed)
 {
-    *path = path_join(t->config->data, name);
-    return *path ? LMU_OK : error_set(LMU_MEMORY, "no memory for a path");
+    double by_steps = t->total_steps ? (double)t->at.step / (double)t->total_steps : 0;
+    double by_time = t->config->time > 0 ? elapsed / t->config->time : 0;
+    double spent = by_steps > by_time ? by_steps : by_time;
+    return spent < 1 ? spent : 1;
 }
 
-static lmu_status open_shard(Trainer *t, const char *name, Shard *shard)
+static bool trainer_done(const Trainer *t)
 {
-    char *path;
-    TRY(open_data_file(t, name, &path));
-    lmu_status status = shard_open(path, shard);
-    if (status == LMU_OK)
-        status = shard_require_tokenizer(shard, path, tokenizer_hash(t->tokenizer));
-    free(path);
-    return status;
+    return trainer_spent(t, trainer_elapsed(t)) >= 1;
 }
 
-static lmu_status open_data(Trainer *t)
+/* The share of the budget that warm-up takes; where time counts, as the steps so far tell. */
+static double trainer_warm(const Trainer *t, double spent)
 {
-    if (!t->config->data)
-        return error_set(LMU_USAGE, "no corpus: give --data DIR, a directory that 'lmu prepare' made");
-    char *path;
-    TRY(open_data_file(t, "tokenizer.json", &path));
-    lmu_status status = tokenizer_open(path, &t->tokenizer);
-    free(path);
-    TRY(status);
-    TRY(open_shard(t, "train.bin", &t->train));
-    TRY(open_shard(t, "valid.bin", &t->valid));
-    return windows_open(&t->train, t->config->length, (uint64_t)t->config->seed, &t->windows);
+    if (t->config->time == 0)
+        return (double)t->config->warmup / (double)t->total_steps;
+    return t->at.step ? (double)t->config->warmup / (double)t->at.step * spent : 0;
 }
 
-/* The parameters to start from: another model's, with this run's options for the rest. */
-static lmu_status open_from(Trainer *t)
+lmu_status trainer_not_finite(const Trainer *t, int64_t step, const char *what, double value)
 {
-    char *directory = NULL, *path = NULL;
-    Tokenizer *theirs = NULL;
-    lmu_status status;
-    ATTEMPT(checkpoint_find(t->request->from, &directory));
-    if (!(path = path_join(directory, "tokenizer.json"))) {
-        status = error_set(LMU_MEMORY, "no memory for a path");
-        goto done;
-    }
-    ATTEMPT(tokenizer_open(path, &theirs));
-    if (tokenizer_hash(theirs) != tokenizer_hash(t->tokenizer)) {
-        status = error_set(LMU_MISMATCH,
-                           "%s was trained with another tokenizer than %s was prepared with: prepare the text with %s",
-                           t->request->from, t->config->data, path);
-        goto done;
-    }
-    ATTEMPT(model_load(t->backend, directory, &t->model));
-done:
-    tokenizer_close(theirs);
-    free(path);
-    free(directory);
-    return status;
+    double lower = t->config->learning_rate / 2;
+    const char *clip = t->config->clip > 0 ? "a smaller --clip" : "--clip 1";
+    if (!t->saved_any)
+        return error_set(LMU_NUMERIC,
+                         "step %lld: the %s is not finite (%g); there is no checkpoint yet. Start again with a lower "
+                         "--learning-rate (%g?), a longer --warmup or %s",
+                         (long long)step, what, value, lower, clip);
+    return error_set(LMU_NUMERIC,
+                     "step %lld: the %s is not finite (%g); the last good checkpoint is %s/last. Go on from it with a "
+                     "lower rate: lmu train --resume --out %s --learning-rate %g; or try %s",
+                     (long long)step, what, value, t->request->run, t->request->run, lower, clip);
 }
 
-static lmu_status open_model(Trainer *t)
+/* -- a step -- */
+
+/* `partial` tokens of the step in progress are done. */
+static void trainer_show(const Trainer *t, int64_t partial)
 {
-    const TrainRequest *r = t->request;
-    r->model->vocabulary = tokenizer_size(t->tokenizer);
-    if (r->from && !r->resume)
-        TRY(open_from(t));
-    else
-        TRY(model_create(t->backend, r->model, (uint64_t)t->config->seed, &t->model));
-    TRY(params_train(t->model->params));
-    t->micro = (int)(t->config->micro_batch ? t->config->micro_batch : MICRO_TOKENS / t->config->length);
-    t->micro = t->micro < 1 ? 1 : t->micro > t->config->batch ? (int)t->config->batch : t->micro;
-    int64_t tokens = t->micro * t->config->length;
-    TRY(model_graph(t->model, GRAPH_TRAIN, t->micro, tokens, 0, &t->graph, &t->loss));
-    TRY(evaluator_open(t->model, &(EvalCut){t->config->length, t->config->length, 0}, &t->evaluator));
-    TRY(memory_new(&t->window, (size_t)t->config->length + 1, sizeof *t->window, "a batch"));
-    TRY(memory_new(&t->ids, (size_t)tokens, sizeof *t->ids, "a batch"));
-    TRY(memory_new(&t->targets, (size_t)tokens, sizeof *t->targets, "a batch"));
-    TRY(memory_new(&t->losses, (size_t)tokens, sizeof *t->losses, "a batch"));
-    TRY(memory_new(&t->count, (size_t)t->micro, sizeof *t->count, "a batch"));
-    return memory_new(&t->sample, (size_t)t->micro, sizeof *t->sample, "a batch");
+    char note[160];
+    double elapsed = trainer_elapsed(t), session = elapsed - t->at.seconds;
+    double speed = session > 0 ? (double)(t->tokens + partial) / session : 0;
+    double done = (double)(t->at.step * trainer_step_tokens(t) + partial), spent = trainer_spent(t, elapsed);
+    double total =
+        t->config->time > 0 ? (spent > 0 ? done / spent : 0) : (double)(t->total_steps * trainer_step_tokens(t));
+    int used = snprintf(note, sizeof note, "loss %.3f", t->at.recent);
+    if (t->held_out.tokens)
+        used += snprintf(note + used, sizeof note - (size_t)used, ", held-out %.3f", eval_loss(&t->held_out));
+    snprintf(note + used, sizeof note - (size_t)used, " nats, FLOP use %.0f%%",
+             100 * speed * t->flops_token / t->ceiling);
+    progress_report(t->progress, "training", done, total, "tokens", t->at.step > 0 ? note : NULL);
 }
-
-static lmu_status trainer_open(Trainer *t)
-{
-    const TrainConfig *c = t->config;
-    if (c->tokens == 0 && c->time == 0)
-        return error_set(LMU_USAGE, "no budget: give --tokens or --time");
-    TRY(open_data(t));
-    TRY(backend_open(BACKEND_CPU, (int)c->threads, t->request->guarded, &t->backend));
-    TRY(open_model(t));
-    t->total_steps = (c->tokens + trainer_step_tokens(t) - 1) / trainer_step_tokens(t);
-    t->best_loss = INFINITY;
-    t->flops_token = 3 * graph_flops(t->graph, c->length);
-    return LMU_OK;
-}
-
-static void trainer_close(Trainer *t)
-{
-    evaluator_close(&t->evaluator);
-    graph_close(t->graph);
-    model_close(t->model);
-    backend_close(t->backend);
-    shard_close(&t->train);
-    shard_close(&t->valid);
-    tokenizer_close(t->tokenizer);
-    free(t->window);
-    free(t->ids);
-    free(t->targets);
-    free(t->losses);
-    free(t->count);
-    free(t->sample);
-}
-
-/* -- the loop -- */
 
 lmu_status trainer_micro_batch(Trainer *t, int64_t first, int rows, bool first_of_step, double *loss)
 {
@@ -155,7 +96,7 @@ lmu_status trainer_micro_batch(Trainer *t, int64_t first, int rows, bool first_o
                .targets = t->targets,
                .first_micro_batch = first_of_step,
                .loss_scale = 1.0 / (double)trainer_step_tokens(t),
-               .key = random_key((uint64_t)t->config->seed, "step", (uint64_t)t->step, 0)};
+               .key = random_key((uint64_t)t->config->seed, "step", (uint64_t)t->at.step, 0)};
     TRY(graph_run(t->graph, &run));
     graph_get_f32(t->graph, t->loss, tokens, t->losses);
     for (int64_t i = 0; i < tokens; i++)
@@ -163,152 +104,191 @@ lmu_status trainer_micro_batch(Trainer *t, int64_t first, int rows, bool first_o
     return LMU_OK;
 }
 
-/* How much of the budget is used up, 0..1. */
-static double trainer_spent(const Trainer *t, double elapsed)
+/* The gradient of a whole step. Between micro-batches the step may be given up: nothing has changed yet. */
+static lmu_status trainer_gradient(Trainer *t, double *loss)
 {
-    double by_steps = t->total_steps ? (double)t->step / (double)t->total_steps : 0;
-    double by_time = t->config->time > 0 ? elapsed / t->config->time : 0;
-    return by_steps > by_time ? by_steps : by_time;
+    int64_t batch = t->config->batch;
+    *loss = 0;
+    for (int64_t done = 0; done < batch; done += t->micro) {
+        int rows = (int)(batch - done < t->micro ? batch - done : t->micro);
+        if (progress_interrupted(t->progress))
+            return LMU_INTERRUPTED;
+        TRY(trainer_micro_batch(t, t->at.step * batch + done, rows, done == 0, loss));
+        if (done + rows < batch)
+            trainer_show(t, (done + rows) * t->config->length);
+    }
+    *loss /= (double)trainer_step_tokens(t);
+    return LMU_OK;
 }
 
-/* The share of the budget that warm-up takes. */
-static double trainer_warm(const Trainer *t, double elapsed)
-{
-    if (t->total_steps)
-        return (double)t->config->warmup / (double)t->total_steps;
-    return t->step ? (double)t->config->warmup / (double)t->step * trainer_spent(t, elapsed) : 0;
-}
-
-static lmu_status not_finite(const Trainer *t, const char *what, double value)
-{
-    char last[512] = "there is no checkpoint yet";
-    if (t->saved_any)
-        snprintf(last, sizeof last, "the last good checkpoint is %s/last", t->request->run);
-    return error_set(LMU_NUMERIC,
-                     "step %lld: the %s is not finite (%g); %s. Try a lower --learning-rate, a longer --warmup or a smaller --clip",
-                     (long long)t->step + 1, what, value, last);
-}
-
-static lmu_status trainer_step(Trainer *t, double elapsed, double *rate)
+static lmu_status trainer_step(Trainer *t)
 {
     const TrainConfig *c = t->config;
-    double loss = 0;
-    for (int64_t done = 0; done < c->batch; done += t->micro) {
-        int rows = (int)(c->batch - done < t->micro ? c->batch - done : t->micro);
-        TRY(trainer_micro_batch(t, t->step * c->batch + done, rows, done == 0, &loss));
-    }
-    loss /= (double)trainer_step_tokens(t);
+    double spent = trainer_spent(t, trainer_elapsed(t)), loss;
+    TRY(trainer_gradient(t, &loss));
     double norm = optimiser_norm(t->model->params);
     if (!isfinite(loss))
-        return not_finite(t, "loss", loss);
+        return trainer_not_finite(t, t->at.step + 1, "loss", loss);
     if (!isfinite(norm))
-        return not_finite(t, "gradient's norm", norm);
-    *rate = schedule_rate(c, t->step, trainer_spent(t, elapsed), trainer_warm(t, elapsed));
+        return trainer_not_finite(t, t->at.step + 1, "gradient's norm", norm);
+    t->at.rate = schedule_rate(c, t->at.step, spent, trainer_warm(t, spent));
     double scale = c->clip > 0 && norm > c->clip ? c->clip / norm : 1;
-    t->step++;
-    optimiser_step(t->model->params, c, *rate, scale, t->step);
-    t->sum_loss += loss;
-    t->sum_norm += norm;
-    t->sum_steps++;
-    t->session_tokens += trainer_step_tokens(t);
-    t->recent = t->recent > 0 ? 0.9 * t->recent + 0.1 * loss : loss;
+    optimiser_step(t->model->params, c, t->at.rate, scale, ++t->at.step);
+    t->at.sum_loss += loss;
+    t->at.sum_norm += norm;
+    t->at.sum_steps++;
+    t->at.recent = t->at.recent > 0 ? 0.9 * t->at.recent + 0.1 * loss : loss;
+    t->tokens += trainer_step_tokens(t);
+    t->line_tokens += trainer_step_tokens(t);
+    t->changed = true;
     return LMU_OK;
 }
 
-static lmu_status trainer_evaluate(Trainer *t, bool whole, EvalResult *result)
+static lmu_status trainer_line(Trainer *t)
 {
-    double before = machine_seconds();
-    TRY(evaluator_run(&t->evaluator, &t->valid, whole ? 0 : t->config->evaluate_tokens, tokenizer_lengths(t->tokenizer),
-                      t->progress, result));
-    t->started += machine_seconds() - before; /* evaluation is not training time */
-    t->line_time += machine_seconds() - before;
-    TRY(metrics_valid(t, result, whole));
-    if (eval_loss(result) < t->best_loss && !whole) {
-        t->best_loss = eval_loss(result);
-        TRY(trainer_save_best(t));
-    }
-    return LMU_OK;
-}
-
-static void trainer_show(const Trainer *t)
-{
-    char note[160];
-    double spent = machine_seconds() - t->started, speed = spent > 0 ? (double)t->session_tokens / spent : 0;
-    snprintf(note, sizeof note, "loss %.3f nats, FLOP use %.0f%%", t->recent,
-             100 * speed * t->flops_token / t->ceiling);
-    if (t->total_steps && t->config->time == 0)
-        progress_report(t->progress, "training", (double)(t->step * trainer_step_tokens(t)),
-                        (double)(t->total_steps * trainer_step_tokens(t)), "tokens", note);
-    else
-        progress_report(t->progress, "training", trainer_elapsed(t), t->config->time, "s", note);
-}
-
-static bool trainer_done(const Trainer *t)
-{
-    return (t->total_steps && t->step >= t->total_steps) || (t->config->time > 0 && trainer_elapsed(t) >= t->config->time);
-}
-
-static lmu_status trainer_line(Trainer *t, double rate)
-{
-    double now = machine_seconds();
-    double speed = (double)(t->sum_steps * trainer_step_tokens(t)) / (now - t->line_time);
-    TRY(metrics_train(t, rate, speed));
-    t->sum_loss = t->sum_norm = 0;
-    t->sum_steps = 0;
+    double now = machine_seconds(), spent = now - t->line_time;
+    TRY(metrics_train(t, spent > 0 ? (double)t->line_tokens / spent : 0));
+    t->at.sum_loss = t->at.sum_norm = 0;
+    t->at.sum_steps = 0;
+    t->line_tokens = 0;
     t->line_time = now;
     return LMU_OK;
 }
 
-/* Steps between evaluations: as told, or EVALUATIONS in the run, fewer where they would take more tokens than training. */
-static int64_t evaluation_steps(const Trainer *t)
+/* -- evaluation -- */
+
+int64_t trainer_evaluation_tokens(const Trainer *t)
 {
-    const TrainConfig *c = t->config;
-    if (c->evaluate_every > 0)
-        return c->evaluate_every;
-    if (!t->total_steps)
-        return 100;
-    int64_t scored = c->evaluate_tokens > 0 && c->evaluate_tokens < t->valid.count ? c->evaluate_tokens : t->valid.count;
-    int64_t times = c->tokens / (scored + 1);
-    times = times < 1 ? 1 : times > EVALUATIONS ? EVALUATIONS : times;
-    return (t->total_steps + times - 1) / times;
+    int64_t all = t->valid.count - 1, asked = t->config->evaluate_tokens;
+    return asked > 0 && asked < all ? asked : all;
+}
+
+/* EVALUATIONS, or fewer where they would take more tokens, or more of a budget of time, than training. */
+int64_t trainer_evaluations(const Trainer *t)
+{
+    double tokens = (double)trainer_evaluation_tokens(t);
+    double times = (double)t->config->tokens / tokens;
+    if (t->config->time > 0)
+        times = t->config->time / (tokens * t->score_seconds);
+    return times < 1 ? 1 : times > EVALUATIONS ? EVALUATIONS : (int64_t)times;
+}
+
+int64_t trainer_evaluation_steps(const Trainer *t)
+{
+    if (t->config->evaluate_every > 0 || t->config->time > 0)
+        return t->config->evaluate_every;
+    return (t->total_steps + trainer_evaluations(t) - 1) / trainer_evaluations(t);
+}
+
+static bool evaluation_due(const Trainer *t, int64_t every, bool done)
+{
+    if (t->at.step == 0 || t->at.evaluated == t->at.step)
+        return false;
+    double share = trainer_spent(t, trainer_elapsed(t)) - t->evaluated_share;
+    return done || (every > 0 ? t->at.step % every == 0 : share >= 1.0 / (double)trainer_evaluations(t));
+}
+
+static lmu_status trainer_score(Trainer *t, int64_t limit, Progress *progress)
+{
+    double before = machine_seconds();
+    EvalResult result;
+    lmu_status status =
+        evaluator_run(&t->evaluator, &t->valid, limit, tokenizer_lengths(t->tokenizer), progress, &result);
+    double spent = machine_seconds() - before;
+    t->started += spent; /* evaluation is not training time */
+    t->line_time += spent;
+    t->evaluate_seconds += spent;
+    if (status == LMU_NUMERIC)
+        return trainer_not_finite(t, t->at.step, "loss on held-out text", result.nats);
+    if (status == LMU_OK)
+        t->held_out = result;
+    return status;
+}
+
+static lmu_status trainer_evaluate(Trainer *t)
+{
+    int64_t tokens = trainer_evaluation_tokens(t);
+    bool silent = (double)tokens * t->score_seconds < EVALUATION_SILENCE;
+    TRY(trainer_score(t, tokens, silent ? &t->quiet : t->progress));
+    t->at.evaluated = t->at.step;
+    t->evaluated_share = trainer_spent(t, trainer_elapsed(t));
+    t->changed = true;
+    TRY(metrics_valid(t, &t->held_out, false));
+    if (eval_loss(&t->held_out) >= t->at.best_loss)
+        return LMU_OK;
+    t->at.best_loss = eval_loss(&t->held_out);
+    return trainer_save_best(t);
+}
+
+/* The whole held-out text, once the run is complete and saved. */
+static lmu_status trainer_evaluate_whole(Trainer *t)
+{
+    if (t->held_out.tokens < t->valid.count - 1) {
+        lmu_status status = trainer_score(t, 0, t->progress);
+        if (status == LMU_INTERRUPTED)
+            return error_set(LMU_INTERRUPTED,
+                             "interrupted in the last evaluation; training is complete and saved. Evaluate with: "
+                             "lmu eval %s/last --data %s/valid.bin",
+                             t->request->run, t->config->data);
+        TRY(status);
+    }
+    return metrics_valid(t, &t->held_out, true);
+}
+
+/* -- the loop -- */
+
+static lmu_status trainer_stop(Trainer *t)
+{
+    if (t->changed)
+        TRY(trainer_save(t));
+    return error_set(LMU_INTERRUPTED, "interrupted at step %lld; saved. Go on with: lmu train --resume --out %s",
+                     (long long)t->at.step, t->request->run);
+}
+
+/* Whatever is due after a step, or where a run is resumed. */
+static lmu_status trainer_settle(Trainer *t, int64_t every, bool done)
+{
+    if (t->at.sum_steps > 0 && (done || t->at.step % t->config->log_every == 0))
+        TRY(trainer_line(t));
+    if (evaluation_due(t, every, done))
+        TRY(trainer_evaluate(t));
+    if (t->changed && (done || machine_seconds() - t->saved >= t->config->save_every))
+        TRY(trainer_save(t));
+    return progress_interrupted(t->progress) ? LMU_INTERRUPTED : LMU_OK;
 }
 
 static lmu_status trainer_loop(Trainer *t)
 {
-    int64_t every = evaluation_steps(t);
+    int64_t every = trainer_evaluation_steps(t);
     t->started = t->line_time = t->saved = machine_seconds();
-    while (!trainer_done(t)) {
-        double rate = 0;
-        TRY(trainer_step(t, trainer_elapsed(t), &rate));
-        trainer_show(t);
+    t->evaluated_share = trainer_spent(t, t->at.seconds);
+    t->changed = !t->request->resume;
+    for (;;) {
         bool done = trainer_done(t);
-        if (t->step % t->config->log_every == 0 || done)
-            TRY(trainer_line(t, rate));
-        EvalResult result;
-        if (t->step % every == 0 || done)
-            TRY(trainer_evaluate(t, false, &result));
-        if (progress_interrupted(t->progress)) {
-            TRY(trainer_save(t));
-            return error_set(LMU_INTERRUPTED, "interrupted at step %lld; saved. Go on with: lmu train --resume --out %s",
-                             (long long)t->step, t->request->run);
-        }
-        if (machine_seconds() - t->saved >= t->config->save_every || done)
-            TRY(trainer_save(t));
+        lmu_status status = trainer_settle(t, every, done);
+        if (status == LMU_OK && !done)
+            status = trainer_step(t);
+        if (status == LMU_INTERRUPTED)
+            return trainer_stop(t);
+        if (status != LMU_OK || done)
+            return status;
+        trainer_show(t, 0);
     }
-    return LMU_OK;
 }
 
 static void trainer_report(const Trainer *t, TrainReport *report)
 {
-    double spent = trainer_elapsed(t) - t->seconds;
-    report->steps = t->step;
-    report->tokens = t->step * trainer_step_tokens(t);
+    double spent = trainer_elapsed(t) - t->at.seconds;
+    report->steps = t->at.step;
+    report->tokens = t->at.step * trainer_step_tokens(t);
     report->parameters = params_total(t->model->params);
     report->non_embedding = params_non_embedding(t->model->params);
     report->seconds = trainer_elapsed(t);
-    report->loss = t->recent;
-    report->best_loss = t->best_loss;
-    report->flop_use = spent > 0 ? (double)t->session_tokens * t->flops_token / spent / t->ceiling : 0;
+    report->evaluating = t->evaluate_seconds;
+    report->loss = t->at.recent;
+    report->valid = t->held_out;
+    report->best_loss = t->at.best_loss;
+    report->flop_use = spent > 0 ? (double)t->tokens * t->flops_token / spent / t->ceiling : 0;
 }
 
 /* A new run must not fall upon an old one. */
@@ -316,7 +296,7 @@ static lmu_status refuse_existing(const TrainRequest *request)
 {
     char *last = path_join(request->run, "last");
     if (!last)
-        return error_set(LMU_MEMORY, "no memory for a path");
+        return LMU_MEMORY;
     bool there = file_exists(last);
     free(last);
     if (there && !request->resume)
@@ -340,8 +320,8 @@ lmu_status train_run(const TrainRequest *request, TrainReport *report)
     ATTEMPT(directory_make(request->run));
     ATTEMPT(metrics_begin(&t));
     ATTEMPT(trainer_loop(&t));
+    ATTEMPT(trainer_evaluate_whole(&t));
     trainer_report(&t, report);
-    ATTEMPT(trainer_evaluate(&t, true, &report->valid));
 done:
     trainer_close(&t);
     return status;

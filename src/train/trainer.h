@@ -17,25 +17,28 @@
 #include "train/config.h"
 
 typedef struct TrainRequest {
-    const char *run;      /* directory of the run */
+    const char *run; /* directory of the run */
     TrainConfig *config;
-    ModelConfig *model;   /* vocabulary is filled in from the tokenizer */
-    const char *from;     /* run or checkpoint whose parameters are the start; NULL: drawn from the seed */
-    bool resume;          /* go on from RUN/last with these options */
-    bool guarded;         /* tensors unreadable outside kernel calls: for tests */
-    Progress *progress;   /* may be NULL */
+    ModelConfig *model; /* vocabulary is filled in from the tokenizer */
+    const char *from;   /* run or checkpoint whose parameters are the start; NULL: drawn from the seed */
+    bool resume;        /* go on from RUN/last with these options */
+    bool guarded;       /* tensors unreadable outside kernel calls: for tests */
+    Progress *progress; /* may be NULL */
 } TrainRequest;
 
 typedef struct TrainReport {
     int64_t steps, tokens;
     int64_t parameters, non_embedding;
-    double seconds;       /* of training, over all sessions of the run */
-    double loss;          /* nats a token, mean of the last steps' training loss */
-    EvalResult valid;     /* the whole held-out text, by the last model */
-    double best_loss;     /* lowest of the periodic evaluations, nats a token */
-    double flop_use;      /* model FLOPs as a share of the product ceiling, mean over this session */
+    double seconds;    /* of training, over all sessions of the run; evaluation not counted */
+    double evaluating; /* seconds spent in evaluation, this session */
+    double loss;       /* nats a token, mean of the last steps' training loss */
+    EvalResult valid;  /* the whole held-out text, by the last model */
+    double best_loss;  /* lowest of the periodic evaluations, nats a token */
+    double flop_use;   /* model FLOPs as a share of the product ceiling, mean over this session */
 } TrainReport;
 
+/* LMU_INTERRUPTED: the user stopped it, and it is saved. LMU_NUMERIC: a loss was not finite; the last checkpoint, whose model
+ * gave a finite one, stands. LMU_MEMORY: it would not fit, and nothing was touched. */
 lmu_status train_run(const TrainRequest *request, TrainReport *report);
 
 /* The options that a run was started with, for resuming: from RUN/last/trainer.json and config.json. Both are initialised. */

@@ -8,10 +8,26 @@
 #include "train/evaluate.h"
 #include "train/trainer.h"
 
+#define TRAINER_VERSION 1 /* of trainer.json */
+
+/* Where a run stands between two steps: all of it is in trainer.json, so that a resumed run goes on as if unbroken. */
+typedef struct Position {
+    int64_t step;      /* steps done */
+    int64_t evaluated; /* the step of the last evaluation; -1: none yet */
+    double seconds;    /* of training, evaluation not counted */
+    double recent;     /* mean loss of the last steps, for the user */
+    double best_loss;  /* of the evaluations so far; infinite: none yet */
+    double rate;       /* learning rate of the last step */
+    /* since the last line of metrics */
+    double sum_loss, sum_norm;
+    int64_t sum_steps;
+} Position;
+
 typedef struct Trainer {
     const TrainRequest *request;
     const TrainConfig *config;
     Progress *progress;
+    Progress quiet; /* for work whose progress is none of the user's business: asked for interrupts only */
     Backend *backend;
     Tokenizer *tokenizer;
     Shard train, valid;
@@ -25,35 +41,57 @@ typedef struct Trainer {
     int64_t *count, *sample;
     float *losses;
     double flops_token, ceiling; /* model FLOPs of training a token; FLOP/s of the product ceiling */
-    /* position */
-    int64_t step, total_steps; /* total 0: only time counts */
-    double seconds;            /* spent before this session */
-    double started, saved;     /* clock */
-    double best_loss;          /* infinite before the first evaluation */
-    bool saved_any; /* there is a checkpoint to go back to */
-    double recent;             /* mean loss of the last steps, for the progress line */
-    /* since the last line of metrics */
-    double sum_loss, sum_norm;
-    int64_t sum_steps;
-    double line_time;
-    int64_t session_tokens;
+    double free_bytes;           /* memory before the run took any */
+    double resident_bytes;       /* what the process held then */
+    double score_seconds;        /* that evaluation takes for a token, measured before the run */
+    int64_t total_steps;         /* 0: only time counts */
+    Position at;
+    /* this session alone */
+    double started;          /* clock, moved on by evaluations */
+    double saved;            /* clock of the last checkpoint */
+    bool changed;            /* since then */
+    bool saved_any;          /* there is a checkpoint to go back to */
+    double evaluated_share;  /* of the budget, at the last evaluation */
+    double evaluate_seconds; /* spent in evaluations */
+    EvalResult held_out;     /* of the last evaluation; no tokens: none yet */
+    int64_t tokens;          /* trained on */
+    int64_t line_tokens;     /* since the last line of metrics */
+    double line_time;        /* clock, moved on by evaluations */
 } Trainer;
 
+/* opening.c */
+lmu_status trainer_open(Trainer *t);
+void trainer_close(Trainer *t);
+
 /* saving.c */
+/* LMU_NUMERIC, and the last checkpoint stays, unless the model gives a finite loss. */
 lmu_status trainer_save(Trainer *t);
 lmu_status trainer_save_best(Trainer *t);
+/* Checks that the options can be written into a checkpoint, before hours are spent on what cannot be saved. */
+lmu_status trainer_check_options(const TrainConfig *config);
+
+/* restoring.c */
+/* Parameters, moments and position from RUN/last. LMU_USAGE: options that would change the order of the data. */
 lmu_status trainer_restore(Trainer *t);
+/* LMU_MISMATCH unless the tokenizer of a checkpoint is that of the data. */
+lmu_status trainer_check_tokenizer(const Trainer *t, const char *directory);
 
 /* metrics.c: lines are whole or absent; those past the position of a resumed run are dropped. */
 lmu_status metrics_begin(Trainer *t);
-lmu_status metrics_train(Trainer *t, double rate, double tokens_per_second);
+lmu_status metrics_train(Trainer *t, double tokens_per_second);
 lmu_status metrics_valid(Trainer *t, const EvalResult *result, bool whole);
 
-/* outlook.c: says what the run will take, and refuses what cannot fit. */
+/* outlook.c: refuses what cannot fit, before any of it is touched; says what the run will take. */
+lmu_status trainer_refuse_memory(const Trainer *t);
 lmu_status trainer_outlook(Trainer *t);
 
-/* trainer.c: fills the batch with `rows` windows from sample `first` on and runs it forward and backward. */
+/* trainer.c */
+/* Fills the batch with `rows` windows from sample `first` on and runs it forward and backward; adds to *loss. */
 lmu_status trainer_micro_batch(Trainer *t, int64_t first, int rows, bool first_of_step, double *loss);
 int64_t trainer_step_tokens(const Trainer *t);
+int64_t trainer_evaluation_tokens(const Trainer *t); /* of held-out text in one evaluation along the way */
+int64_t trainer_evaluation_steps(const Trainer *t);  /* between evaluations; 0: by shares of the time */
+int64_t trainer_evaluations(const Trainer *t);       /* in a whole run, unless told otherwise */
+lmu_status trainer_not_finite(const Trainer *t, int64_t step, const char *what, double value);
 
 #endif
