@@ -9,6 +9,7 @@
 #include "cli/command.h"
 #include "cli/run_record.h"
 #include "infer/engine.h"
+#include "text/prepare.h"
 #include "text/shard_text.h"
 #include "train/evaluate.h"
 #include "train/trainer.h"
@@ -33,7 +34,8 @@ static const Field eval_fields[] = {
      .type = FIELD_STRING,
      .offset = offsetof(EvalOptions, data),
      .unit = "FILE",
-     .help = "a token shard (.bin), or text: .txt, .jsonl, either with .zst, or a directory of such files",
+     .help = "a token shard (.bin), or text: .txt, .jsonl, either with .zst, or a directory of such files; of a "
+             "directory that lmu prepare wrote, its valid.bin",
      .required = true},
     FIELD_COUNT_OF(EvalOptions, context, NULL, 1, 1 << 30, "tokens",
                    "a window of evaluation; without it, the length of a training window"),
@@ -63,14 +65,28 @@ static bool ends_with(const char *text, const char *end)
     return size >= tail && strcmp(text + size - tail, end) == 0;
 }
 
+static lmu_status open_shard(Evaluating *e, const char *path)
+{
+    TRY(shard_open(path, &e->text));
+    return shard_require_tokenizer(&e->text, path, tokenizer_hash(e->engine.tokenizer));
+}
+
 static lmu_status open_text(Evaluating *e)
 {
     const EvalOptions *o = e->options;
-    if (!ends_with(o->data, ".bin"))
-        return shard_from_text(&(char *){o->data}, 1, e->engine.tokenizer, (int)o->threads, command_progress(),
-                               &e->text);
-    TRY(shard_open(o->data, &e->text));
-    return shard_require_tokenizer(&e->text, o->data, tokenizer_hash(e->engine.tokenizer));
+    if (ends_with(o->data, ".bin"))
+        return open_shard(e, o->data);
+    char *prepared = path_join(o->data, PREPARE_VALID);
+    if (!prepared)
+        return error_set(LMU_MEMORY, "no memory for a path");
+    lmu_status status;
+    if (file_exists(prepared))
+        status = open_shard(e, prepared);
+    else
+        status =
+            shard_from_text(&(char *){o->data}, 1, e->engine.tokenizer, (int)o->threads, command_progress(), &e->text);
+    free(prepared);
+    return status;
 }
 
 /* The windows: as asked for, else as in training; none is longer than the text. */
@@ -147,7 +163,10 @@ static void print_result(const Evaluating *e)
     printf("predicted       %lld tokens, %lld bytes\n", (long long)result->tokens, (long long)result->bytes);
     printf("loss            %.4f nats a token\n", eval_loss(result));
     printf("perplexity      %.2f\n", eval_perplexity(result));
-    printf("bits per byte   %.4f\n", eval_bits_per_byte(result));
+    if (result->bytes > 0)
+        printf("bits per byte   %.4f\n", eval_bits_per_byte(result));
+    else
+        printf("bits per byte   none: the tokens stand for no text\n");
     if (e->seconds < 60)
         printf("evaluating      %.2f s", e->seconds);
     else
