@@ -9,12 +9,11 @@
 
 #define MOST ((int64_t)1 << 40)
 
-static lmu_status record_parse(RunRecord *record, json_t *json)
+static lmu_status record_parse(RunRecord *record, const json_t *json)
 {
     const char *origin = record->path, *cpu;
-    json_t *options, *position = json_object_get(json, "position");
-    if (!position)
-        position = json; /* as the first runs wrote it */
+    json_t *options, *position;
+    TRY(json_get_object(origin, json, "position", &position));
     TRY(json_get_integer(origin, position, "step", 0, MOST, &record->step));
     TRY(json_get_real(origin, position, "seconds", &record->seconds));
     TRY(json_get_string(origin, json, "cpu", &cpu));

@@ -200,7 +200,11 @@ static void test_memory_is_flat(void **state)
     assert_true(write_on(session, &lively).size > 0);
     assert_true(session_position(session) >= 10000);
     assert_int_equal(opened.backend->allocated, allocated);
+#ifndef __SANITIZE_ADDRESS__ /* which keeps what is freed for a while */
     assert_true(machine_peak_resident() - resident < 1 << 20);
+#else
+    (void)resident;
+#endif
     session_close(session);
 }
 
@@ -268,7 +272,7 @@ static void test_prompt_pieces(void **state)
 {
     (void)state;
     static const size_t pieces[] = {4097, 1 << 20};
-    enum { SIZE = 150 * 1000 };
+    enum { SIZE = 80 * 1000 };
     char *text, *design;
     size_t size;
     assert_done(file_read("docs/design.md", 1 << 24, &design, &size));
