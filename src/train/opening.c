@@ -102,7 +102,8 @@ static lmu_status open_model(Trainer *t)
     TRY(trainer_refuse_memory(t)); /* by what is surely needed, before anything is sized by it */
     lmu_status status = open_graphs(t);
     if (status == LMU_MEMORY)
-        return error_prefix(status, "try a smaller --micro-batch, --length or --dim; ");
+        return error_prefix(status,
+                            "training would not fit into memory, try a smaller --micro-batch, --length or --dim: ");
     TRY(status);
     TRY(trainer_refuse_memory(t)); /* by the plan */
     if (!loads)

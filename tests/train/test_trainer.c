@@ -1,0 +1,197 @@
+/* The trainer as a library: under the guarded backend, and stopped at every place where it looks whether it should. */
+#include <math.h>
+
+#include "text/bpe_train.h"
+#include "text/prepare.h"
+#include "train/evaluate.h"
+#include "train/trainer.h"
+#include "training.h"
+
+/* Sentences of a few words in a pseudorandom order, as documents of a prepared corpus. */
+static void make_corpus(void)
+{
+    static const char *const words[] = {"river", "stone", "walks", "slowly", "under", "the", "old", "house"};
+    char text[4096], *inputs[] = {scratch_path("text")};
+    uint32_t random = 1;
+    assert_done(directory_make(inputs[0]));
+    for (int document = 0; document < 40; document++) {
+        size_t used = 0;
+        for (int i = 0; i < 120; i++) {
+            random = random * 1664525 + 1013904223;
+            used += (size_t)snprintf(text + used, sizeof text - used, "%s ", words[random >> 29]);
+        }
+        char name[32];
+        snprintf(name, sizeof name, "text/%d.txt", document);
+        scratch_text(name, text);
+    }
+    Tokenizer *tokenizer;
+    PrepareResult result;
+    assert_done(tokenizer_train(inputs, 1, 270, 1, NULL, &tokenizer));
+    PrepareOptions options = {.inputs = inputs, .input_count = 1, .threads = 1, .out = scratch_path("corpus")};
+    assert_done(prepare_run(&options, tokenizer, NULL, &result));
+    tokenizer_close(tokenizer);
+}
+
+/* A Progress that asks to stop at its `stop_at`-th report (0: never) and remembers what was said. */
+typedef struct Listener {
+    Progress progress;
+    volatile sig_atomic_t interrupt;
+    int reports, stop_at;
+    char said[2048];
+} Listener;
+
+static void on_report(Progress *self, const char *stage, double done, double total, const char *unit, const char *note)
+{
+    Listener *listener = (Listener *)self;
+    (void)unit, (void)note;
+    assert_true(total == 0 || done <= total);
+    if (strcmp(stage, "training") == 0 && ++listener->reports == listener->stop_at)
+        listener->interrupt = 1;
+}
+
+static void on_say(Progress *self, const char *sentence)
+{
+    Listener *listener = (Listener *)self;
+    size_t used = strlen(listener->said);
+    snprintf(listener->said + used, sizeof listener->said - used, "%s\n", sentence);
+}
+
+static void listen(Listener *listener, int stop_at)
+{
+    *listener = (Listener){.progress = {on_report, on_say, NULL}, .stop_at = stop_at};
+    listener->progress.interrupt = &listener->interrupt;
+}
+
+/* Eight steps of three micro-batches, two windows each but the last. */
+static lmu_status run(const char *name, bool resume, bool guarded, Listener *listener, TrainReport *report)
+{
+    TrainConfig config = default_training();
+    ModelConfig model = small_config("lmu");
+    const char *out = scratch_path(name);
+    model.dropout = 0.1;
+    config.data = strdup(scratch_path("corpus"));
+    config.length = 16;
+    config.batch = 5;
+    config.micro_batch = 2;
+    config.tokens = 8 * config.batch * config.length;
+    config.evaluate_every = 3;
+    config.evaluate_tokens = 64;
+    config.log_every = 2;
+    config.warmup = 2;
+    config.threads = 1;
+    TrainRequest request = {.run = out,
+                            .config = &config,
+                            .model = &model,
+                            .resume = resume,
+                            .guarded = guarded,
+                            .progress = &listener->progress};
+    lmu_status status = train_run(&request, report);
+    model_config_free(&model);
+    fields_free(&train_table, &config);
+    return status;
+}
+
+static void assert_same_file(const char *a, const char *b, const char *name)
+{
+    char path[2][512], *data[2];
+    size_t size[2];
+    for (int i = 0; i < 2; i++) {
+        snprintf(path[i], sizeof path[i], "%s/%s", scratch_path(i ? b : a), name);
+        assert_done(file_read(path[i], (size_t)1 << 30, &data[i], &size[i]));
+    }
+    if (size[0] != size[1] || memcmp(data[0], data[1], size[0]) != 0)
+        fail_msg("%s and %s differ", path[0], path[1]);
+    free(data[0]);
+    free(data[1]);
+}
+
+static void test_guarded(void **state)
+{
+    (void)state;
+    Listener listener;
+    TrainReport plain, guarded;
+    listen(&listener, 0);
+    assert_done(run("plain", false, false, &listener, &plain));
+    assert_int_equal(listener.reports, 8 * 3);
+    assert_non_null(strstr(listener.said, "8 steps of 80 tokens"));
+    assert_int_equal(plain.steps, 8);
+    assert_int_equal(plain.tokens, 640);
+    assert_true(isfinite(plain.best_loss) && plain.loss > 0 && plain.valid.tokens > 64);
+    listen(&listener, 10);
+    assert_refused(run("guarded", false, true, &listener, &guarded), LMU_INTERRUPTED, "saved. Go on with");
+    listen(&listener, 0);
+    assert_done(run("guarded", true, true, &listener, &guarded));
+    assert_same_file("plain", "guarded", "last/model.safetensors");
+    assert_same_file("plain", "guarded", "last/trainer.safetensors");
+    assert_same_file("plain", "guarded", "best/model.safetensors");
+    assert_true(plain.valid.nats == guarded.valid.nats && plain.best_loss == guarded.best_loss);
+}
+
+/* A model that is loaded and evaluated with every page locked but inside kernels. */
+static void test_guarded_evaluation(void **state)
+{
+    (void)state;
+    Backend *backend;
+    char *directory;
+    Model *model;
+    Shard text;
+    assert_done(backend_open(BACKEND_CPU, 1, true, &backend));
+    assert_done(checkpoint_find(scratch_path("plain"), &directory));
+    assert_done(model_load(backend, directory, &model));
+    assert_done(shard_open(scratch_path("corpus/valid.bin"), &text));
+    const EvalCut cuts[] = {{16, 16, 0}, {16, 4, 0}, {16, 16, 1}};
+    for (size_t i = 0; i < sizeof cuts / sizeof *cuts; i++) {
+        Evaluator evaluator;
+        EvalResult result;
+        assert_done(evaluator_open(model, &cuts[i], &evaluator));
+        assert_done(evaluator_run(&evaluator, &text, 0, NULL, NULL, &result));
+        assert_int_equal(result.tokens, text.count - 1);
+        assert_true(isfinite(eval_loss(&result)));
+        evaluator_close(&evaluator);
+    }
+    shard_close(&text);
+    model_close(model);
+    free(directory);
+    backend_close(backend);
+}
+
+/* Stopped after a micro-batch, after a step, after the last step: resumed, and resumed once more, it is the unbroken run. */
+static void test_stopped(void **state)
+{
+    (void)state;
+    static const int places[] = {1, 3, 9, 23, 24};
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        Listener listener;
+        TrainReport report;
+        listen(&listener, places[i]);
+        directory_remove(scratch_path("stopped"));
+        assert_refused(run("stopped", false, false, &listener, &report), LMU_INTERRUPTED, "interrupted at step");
+        listen(&listener, 2);
+        lmu_status status = run("stopped", true, false, &listener, &report);
+        listen(&listener, 0);
+        if (status == LMU_INTERRUPTED)
+            status = run("stopped", true, false, &listener, &report);
+        assert_done(status);
+        assert_same_file("plain", "stopped", "last/model.safetensors");
+        assert_same_file("plain", "stopped", "last/trainer.safetensors");
+        assert_same_file("plain", "stopped", "best/model.safetensors");
+    }
+}
+
+static int setup(void **state)
+{
+    if (scratch_open(state) != 0)
+        return -1;
+    make_corpus();
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_guarded),
+        cmocka_unit_test(test_guarded_evaluation),
+        cmocka_unit_test(test_stopped),
+    };
+    return cmocka_run_group_tests(tests, setup, scratch_close);
+}
