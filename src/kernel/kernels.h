@@ -139,6 +139,8 @@ struct Kernels {
     void (*causal_attention_back)(Backend *, const Rows *, int64_t d, int64_t heads, int64_t context, const Real *qkv,
                                   const Real *cache, const Real *y, const Real *lse, const Real *dy, Real *dqkv,
                                   bool add);
+    /* Bytes of workspace that the two above need. */
+    size_t (*causal_attention_workspace)(Backend *, int64_t d, int64_t heads);
 
     /* -- optimiser ---------------------------------------------------------------------------------------------- */
     void (*sum_squares)(Backend *, int64_t n, const Real *x,

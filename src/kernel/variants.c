@@ -7,6 +7,7 @@
     void simd_product_##variant(Kernels *);                                                                            \
     void simd_loss_##variant(Kernels *);                                                                               \
     void simd_legendre_##variant(Kernels *);                                                                           \
+    void simd_attention_##variant(Kernels *);                                                                          \
     void simd_optimiser_##variant(Kernels *);                                                                          \
     static void override_##variant(Kernels *table)                                                                     \
     {                                                                                                                  \
@@ -15,6 +16,7 @@
         simd_product_##variant(table);                                                                                 \
         simd_loss_##variant(table);                                                                                    \
         simd_legendre_##variant(table);                                                                                \
+        simd_attention_##variant(table);                                                                               \
         simd_optimiser_##variant(table);                                                                               \
     }
 

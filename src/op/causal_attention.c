@@ -62,5 +62,7 @@ Tensor *op_causal_attention(Graph *g, Tensor *qkv, int64_t heads, int64_t contex
     spec.state = context * 2 * spec.shape[1];
     spec.attributes = &attributes;
     spec.attributes_size = sizeof attributes;
+    Backend *b = graph_backend(g);
+    spec.workspace = b->kernels->causal_attention_workspace(b, spec.shape[1], heads);
     return graph_node(g, &operator_causal_attention, &spec);
 }

@@ -7,6 +7,6 @@
 .gather = gather, .gather_back = gather_back, .cross_entropy = cross_entropy, .legendre_scan = legendre_scan,
 .legendre_memory = legendre_memory, .legendre_memory_back = legendre_memory_back,
 .implicit_attention = implicit_attention, .implicit_attention_back = implicit_attention_back,
-.legendre_workspace = legendre_workspace, .causal_attention = causal_attention,
+.legendre_workspace = legendre_workspace, .causal_attention_workspace = causal_attention_workspace, .causal_attention = causal_attention,
 .causal_attention_back = causal_attention_back, .sum_squares = sum_squares, .adamw = adamw,
 /* clang-format on */

@@ -97,7 +97,7 @@ static void legendre_scan(Backend *b, const LegendreShape *s, LegendreForm form,
                           const Real *X, Real *STATE, Real *BOUNDARY)
 {
     int64_t tiles = (s->channels + SCAN_CHANNELS - 1) / SCAN_CHANNELS;
-#pragma omp parallel for num_threads(b->threads) schedule(static)
+    PARALLEL_FOR(rows->tokens * s->order * s->channels)
     for (int64_t task = 0; task < rows->count * tiles; task++)
         scan_tile(s, form, rows, (int)(task / tiles), task % tiles * SCAN_CHANNELS, (const float *)W, (const float *)X,
                   (float *)STATE, (float *)BOUNDARY, (float *)b->workspace + omp_get_thread_num() * scan_scratch(s));
@@ -129,7 +129,7 @@ static void adjoint_scan(Backend *b, const LegendreShape *s, const Rows *rows, c
                          float *dx)
 {
     int64_t tiles = (s->channels + SCAN_CHANNELS - 1) / SCAN_CHANNELS;
-#pragma omp parallel for num_threads(b->threads) schedule(static)
+    PARALLEL_FOR(rows->tokens * s->order * s->channels)
     for (int64_t task = 0; task < rows->count * tiles; task++)
         adjoint_tile(s, rows, (int)(task / tiles), task % tiles * SCAN_CHANNELS, w, boundary, dx,
                      (float *)b->workspace + omp_get_thread_num() * scan_scratch(s));
@@ -231,9 +231,15 @@ static void chunk_adjoint(const LegendreShape *s, const Chunk *chunk, const floa
     copy_rows(q, d, o->state, dp, boundary + chunk->index * q * d, d, 0);
 }
 
+/* Vector operations of all chunks, or so. */
+static int64_t chunk_work(const LegendreShape *s, int64_t p, const Rows *rows)
+{
+    return rows->tokens * s->channels * (s->order * s->order + 3 * p * (s->order + 16)) / LANES;
+}
+
 /* Runs `body` for every chunk: each thread takes a contiguous share, in order, with scratch memory of its own. */
 #define FOR_CHUNKS(p, body)                                                                                            \
-    _Pragma("omp parallel num_threads(b->threads)")                                                                    \
+    PRAGMA(omp parallel num_threads(b->threads) if (chunk_work(s, p, rows) > WORTH_THREADS))                           \
     {                                                                                                                  \
         int64_t total = rows->chunk[rows->count], thread = omp_get_thread_num(), team = omp_get_num_threads();         \
         Scratch o = scratch_lay(b, s, p, (int)thread);                                                                 \

@@ -39,14 +39,14 @@ static void cross_entropy_row(float *x, int64_t v, int32_t target, float scale, 
 static void cross_entropy(Backend *b, int64_t n, int64_t v, Real *LOGITS, const int32_t *targets, double scale,
                           Real *LOSS)
 {
-    PARALLEL_ROWS
+    PARALLEL_FOR(32 * n * v)
     for (int64_t i = 0; i < n; i++)
         cross_entropy_row((float *)LOGITS + i * v, v, targets[i], (float)scale, (float *)LOSS + i);
 }
 
 static void gather(Backend *b, int64_t n, int64_t d, const int32_t *ids, const Real *TABLE, Real *Y)
 {
-    PARALLEL_ROWS
+    PARALLEL_FOR(n * d)
     for (int64_t i = 0; i < n; i++) {
         float *y = (float *)Y + i * d;
         if (ids[i] >= 0)
@@ -66,7 +66,7 @@ static void gather_back(Backend *b, int64_t n, int64_t v, int64_t d, const int32
     float *dtable = (float *)DTABLE;
     if (!add)
         memset(dtable, 0, (size_t)(v * d) * sizeof *dtable);
-    PARALLEL_ROWS
+    PARALLEL_FOR(n * d)
     for (int64_t first = 0; first < d; first += COLUMNS) {
         int64_t end = d - first < COLUMNS ? d : first + COLUMNS;
         for (int64_t i = 0; i < n; i++)

@@ -32,7 +32,7 @@ static void norm(Backend *b, NormKind kind, int64_t n, int64_t d, double epsilon
                  const Real *BIAS, Real *Y, Real *MEAN, Real *RSTD)
 {
     const float *gain = (const float *)GAIN, *bias = (const float *)BIAS;
-    PARALLEL_ROWS
+    PARALLEL_FOR(8 * n * d)
     for (int64_t i = 0; i < n; i++) {
         const float *x = (const float *)X + i * d;
         float *y = (float *)Y + i * d;
@@ -56,7 +56,7 @@ static void norm_back(Backend *b, NormKind kind, int64_t n, int64_t d, const Rea
                       const Real *MEAN, const Real *RSTD, const Real *DY, Real *DX, bool add)
 {
     const float *gain = (const float *)GAIN;
-    PARALLEL_ROWS
+    PARALLEL_FOR(8 * n * d)
     for (int64_t i = 0; i < n; i++) {
         const float *x = (const float *)X + i * d, *dy = (const float *)DY + i * d;
         float *dx = (float *)DX + i * d;
@@ -87,7 +87,7 @@ static void norm_back_parameters(Backend *b, NormKind kind, int64_t n, int64_t d
                                  bool add_bias)
 {
     float *dgain = (float *)DGAIN, *dbias = (float *)DBIAS;
-    PARALLEL_ROWS
+    PARALLEL_FOR(4 * n * d)
     for (int64_t first = 0; first < d; first += COLUMNS) {
         int64_t width = d - first < COLUMNS ? d - first : COLUMNS;
         float gain[COLUMNS] = {0}, bias[COLUMNS] = {0};
@@ -112,7 +112,7 @@ static void column_sum(Backend *b, int64_t n, int64_t d, const Real *X, Real *Y,
 {
     const float *x = (const float *)X;
     float *y = (float *)Y;
-    PARALLEL_ROWS
+    PARALLEL_FOR(n * d)
     for (int64_t first = 0; first < d; first += COLUMNS) {
         int64_t width = d - first < COLUMNS ? d - first : COLUMNS;
         float total[COLUMNS] = {0};

@@ -22,7 +22,7 @@ static void sum_squares(Backend *b, int64_t n, const Real *X, double *out)
     double total = 0;
     for (int64_t start = 0; start < n; start += PIECES * PIECE) {
         double part[PIECES] = {0};
-        PARALLEL_ROWS
+        PARALLEL_FOR(n)
         for (int64_t k = 0; k < PIECES; k++) {
             int64_t first = start + k * PIECE;
             if (first < n)

@@ -4,10 +4,7 @@
 
 #define PIECE 16384
 
-#define FOR_PIECES(n)                                                                                                  \
-    _Pragma("omp parallel for num_threads(b->threads) schedule(static) if (n > 2 * PIECE)") for (int64_t first = 0;    \
-                                                                                                 first < (n);          \
-                                                                                                 first += PIECE)
+#define FOR_PIECES(n) PARALLEL_FOR(n) for (int64_t first = 0; first < (n); first += PIECE)
 #define PIECE_END(n) ((n)-first < PIECE ? (n) : first + PIECE)
 
 static void copy(Backend *b, int64_t n, const Real *X, Real *Y, bool add)
@@ -93,7 +90,7 @@ INLINE vec slope_vec(Activation kind, vec x)
 /* Row by row, so that a number's bits depend only on its place in its row. */
 INLINE void activate_rows(Backend *b, Activation kind, int64_t n, int64_t d, const float *x, float *y)
 {
-    PARALLEL_ROWS
+    PARALLEL_FOR(32 * n * d)
     for (int64_t i = 0; i < n; i++) {
         const float *from = x + i * d;
         float *to = y + i * d;
@@ -108,7 +105,7 @@ INLINE void activate_rows(Backend *b, Activation kind, int64_t n, int64_t d, con
 INLINE void activate_rows_back(Backend *b, Activation kind, int64_t n, int64_t d, const float *x, const float *dy,
                                float *dx, bool add)
 {
-    PARALLEL_ROWS
+    PARALLEL_FOR(32 * n * d)
     for (int64_t i = 0; i < n; i++) {
         int64_t j = i * d, end = j + d;
         for (; j + LANES <= end; j += LANES) {

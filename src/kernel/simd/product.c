@@ -17,7 +17,7 @@ static int64_t packed_size(Backend *b, int64_t m, int64_t k)
 static void pack(Backend *b, int64_t m, int64_t k, const Real *W, Real *PACKED)
 {
     const float *w = (const float *)W;
-    PARALLEL_ROWS
+    PARALLEL_FOR(m * k)
     for (int64_t panel = 0; panel < (m + PANEL - 1) / PANEL; panel++) {
         float *to = (float *)PACKED + panel * PANEL * k;
         for (int64_t l = 0; l < k; l++)
@@ -48,7 +48,7 @@ static void panel_product(int64_t n, int64_t m, int64_t k, int64_t panel, const 
 static void product_rows(Backend *b, int64_t n, int64_t m, int64_t k, const Real *x, const Real *packed,
                          const Real *bias, Real *y)
 {
-#pragma omp parallel for num_threads(b->threads) schedule(static) if (n * m * k > 65536)
+    PARALLEL_FOR(n * m * k)
     for (int64_t panel = 0; panel < (m + PANEL - 1) / PANEL; panel++)
         panel_product(n, m, k, panel, (const float *)x, (const float *)packed, (const float *)bias, (float *)y);
 }

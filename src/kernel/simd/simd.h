@@ -10,6 +10,7 @@ void VARIANT_NAME(simd_norm)(Kernels *table);
 void VARIANT_NAME(simd_product)(Kernels *table);
 void VARIANT_NAME(simd_loss)(Kernels *table);
 void VARIANT_NAME(simd_legendre)(Kernels *table);
+void VARIANT_NAME(simd_attention)(Kernels *table);
 void VARIANT_NAME(simd_optimiser)(Kernels *table);
 
 /* Rows of n numbers as whole vectors and a rest. */
@@ -18,6 +19,11 @@ INLINE int64_t whole(int64_t n)
     return n / LANES * LANES;
 }
 
-#define PARALLEL_ROWS _Pragma("omp parallel for num_threads(b->threads) schedule(static)")
+/* Loops are shared among the threads where their work, in vector operations or so, is worth waking them: a few
+ * microseconds. A small model then runs on one thread and does not suffer from whoever else uses the machine. */
+#define WORTH_THREADS 16384
+#define PRAGMA(text) _Pragma(#text)
+#define PARALLEL_FOR(work)                                                                                             \
+    PRAGMA(omp parallel for num_threads(b->threads) schedule(static) if ((work) / LANES > WORTH_THREADS))
 
 #endif
