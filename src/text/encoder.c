@@ -9,13 +9,15 @@
 #include "text/vocabulary.h"
 
 /* A pre-token seen before and its ids: one cache line. A slot simply forgets what it held before. */
-#define CACHED_BYTES 22
+#define CACHED_BYTES 24
 #define CACHED_IDS 8
+typedef struct PretokenKey {
+    uint64_t word[CACHED_BYTES / 8]; /* the bytes, then zeros */
+} PretokenKey;
 typedef struct CacheSlot {
-    uint64_t hash;
+    PretokenKey key;
     uint32_t id[CACHED_IDS];
     uint8_t length, count; /* length 0: free */
-    char text[CACHED_BYTES];
 } CacheSlot;
 #define CACHE_SLOTS ((size_t)1 << 15)
 
@@ -26,6 +28,10 @@ typedef struct Link {
 
 /* Above this many bytes a heap finds the next merge; below, looking at every pair is faster. */
 #define SHORT_BYTES 96
+
+/* Long pre-tokens are merged in windows of this many bytes, of which the last eighth is only looked at, so that the time is
+ * linear in the length and the workspace stays in the fastest cache: see encode_long(). */
+#define WINDOW_BYTES ((size_t)2048)
 
 struct Encoder {
     const Tokenizer *tokenizer;
@@ -143,8 +149,8 @@ static lmu_status links_open(Encoder *encoder, const char *text, size_t size)
     return LMU_OK;
 }
 
-/* The same merges as merge_short() makes, in O(n log n). */
-static lmu_status merge_long(Encoder *encoder, const char *text, size_t size, IdList *out)
+/* The same merges as merge_short() makes, in O(n log n), left in the links. */
+static lmu_status merge_links(Encoder *encoder, const char *text, size_t size)
 {
     if (size >= NO_ID)
         return error_set(LMU_FORMAT, "a run of %zu characters of one kind: no pre-token may have 4 GiB", size);
@@ -171,37 +177,121 @@ static lmu_status merge_long(Encoder *encoder, const char *text, size_t size, Id
         if (previous != NO_ID)
             TRY(heap_push(encoder, merge_rank(tokenizer, link[previous].id, link[at].id), previous, false));
     }
+    return LMU_OK;
+}
+
+/* Appends the tokens of the links that end at `end` or before; *next is where the one after them starts, and *follower is
+ * that one. With end = NO_ID: all, and *follower is NO_ID. */
+static lmu_status links_take(const Encoder *encoder, uint32_t end, IdList *out, uint32_t *next, uint32_t *follower)
+{
+    const Link *link = encoder->link;
     size_t count = 0;
-    for (uint32_t at = 0; at != NO_ID; at = link[at].next)
+    uint32_t at = 0;
+    for (; at != NO_ID && (end == NO_ID || (link[at].next != NO_ID && link[at].next <= end)); at = link[at].next)
         count++;
+    *next = at;
+    *follower = at == NO_ID ? NO_ID : link[at].id;
     TRY(memory_grow(&out->id, &out->capacity, out->count + count, sizeof *out->id, "token ids"));
-    for (uint32_t at = 0; at != NO_ID; at = link[at].next)
+    for (at = 0; count > 0; count--, at = link[at].next)
         out->id[out->count++] = link[at].id;
     return LMU_OK;
 }
 
-static lmu_status encode_pretoken(Encoder *encoder, const char *text, size_t size, IdList *out)
+/* The tokens of a long pre-token, window after window; *joined is false where two windows did not agree.
+ *
+ * A sequence of tokens is what merging makes of their bytes if and only if that holds for each two neighbours: the first merge
+ * that crossed a border in the whole would have crossed it in the pair, because until then both saw the same pairs in the
+ * same order. So the tokens of a window up to a border, and those of the next window, which starts at the border, are the
+ * tokens of the whole if both windows have the same token behind the border. */
+static lmu_status windows_merge(Encoder *encoder, const char *text, size_t size, size_t window, IdList *out,
+                                bool *joined)
+{
+    uint32_t expected = NO_ID, next;
+    *joined = true;
+    for (size_t at = 0; at < size; at += next) {
+        bool last = size - at <= window;
+        TRY(merge_links(encoder, text + at, last ? size - at : window));
+        if (expected != NO_ID && encoder->link[0].id != expected) {
+            *joined = false;
+            return LMU_OK;
+        }
+        TRY(links_take(encoder, last ? NO_ID : (uint32_t)(window - window / 8), out, &next, &expected));
+        if (last)
+            return LMU_OK;
+        if (next == 0) { /* one token fills the window */
+            *joined = false;
+            return LMU_OK;
+        }
+    }
+    return LMU_OK;
+}
+
+static lmu_status encode_long(Encoder *encoder, const char *text, size_t size, IdList *out)
+{
+    size_t before = out->count;
+    bool joined = false;
+    for (size_t window = WINDOW_BYTES; !joined; window *= 2) { /* one window that holds all always joins */
+        out->count = before;
+        TRY(windows_merge(encoder, text, size, window, out, &joined));
+    }
+    return LMU_OK;
+}
+
+/* The key of a pre-token of 1 to CACHED_BYTES bytes; `room` bytes may be read at text. */
+static PretokenKey pretoken_key(const char *text, size_t size, size_t room)
+{
+    PretokenKey key = {{0, 0, 0}};
+    if (room < CACHED_BYTES) {
+        memcpy(key.word, text, size);
+        return key;
+    }
+    memcpy(key.word, text, CACHED_BYTES);
+    size_t last = (size - 1) / 8; /* the word that the last byte lies in */
+    key.word[last] &= UINT64_MAX >> (8 * (8 * last + 8 - size));
+    for (size_t i = last + 1; i < CACHED_BYTES / 8; i++)
+        key.word[i] = 0;
+    return key;
+}
+
+static CacheSlot *cache_slot(const Encoder *encoder, const PretokenKey *key, size_t size)
+{
+    uint64_t hash = hash_mix(key->word[0] ^ (key->word[1] * UINT64_C(0x9E3779B97F4A7C15)) ^
+                             (key->word[2] * UINT64_C(0xC2B2AE3D27D4EB4F)) ^ size);
+    return &encoder->cache[hash & (CACHE_SLOTS - 1)];
+}
+
+static size_t merge_whole(const Encoder *encoder, const char *text, size_t size, uint32_t *id)
+{
+    for (size_t i = 0; i < size; i++)
+        id[i] = encoder->tokenizer->byte_id[(unsigned char)text[i]];
+    return merge_short(encoder->tokenizer, id, size);
+}
+
+/* `room` bytes may be read at text, the pre-token is the first `size` of them. */
+static lmu_status encode_pretoken(Encoder *encoder, const char *text, size_t size, size_t room, IdList *out)
 {
     if (size > SHORT_BYTES)
-        return merge_long(encoder, text, size, out);
+        return encode_long(encoder, text, size, out);
     TRY(memory_grow(&out->id, &out->capacity, out->count + SHORT_BYTES, sizeof *out->id, "token ids"));
     uint32_t *id = out->id + out->count;
-    uint64_t hash = bytes_hash(text, size);
-    CacheSlot *slot = &encoder->cache[hash & (CACHE_SLOTS - 1)];
-    if (slot->hash == hash && slot->length == size && memcmp(slot->text, text, size) == 0) {
+    if (size > CACHED_BYTES) {
+        out->count += merge_whole(encoder, text, size, id);
+        return LMU_OK;
+    }
+    PretokenKey key = pretoken_key(text, size, room);
+    CacheSlot *slot = cache_slot(encoder, &key, size);
+    if (slot->length == size && slot->key.word[0] == key.word[0] && slot->key.word[1] == key.word[1] &&
+        slot->key.word[2] == key.word[2]) {
         memcpy(id, slot->id, sizeof slot->id);
         out->count += slot->count;
         return LMU_OK;
     }
-    for (size_t i = 0; i < size; i++)
-        id[i] = encoder->tokenizer->byte_id[(unsigned char)text[i]];
-    size_t count = merge_short(encoder->tokenizer, id, size);
+    size_t count = merge_whole(encoder, text, size, id);
     out->count += count;
-    if (size <= CACHED_BYTES && count <= CACHED_IDS) {
-        slot->hash = hash;
+    if (count <= CACHED_IDS) {
+        slot->key = key;
         slot->length = (uint8_t)size;
         slot->count = (uint8_t)count;
-        memcpy(slot->text, text, size);
         memcpy(slot->id, id, count * sizeof *id);
     }
     return LMU_OK;
@@ -211,7 +301,7 @@ static lmu_status encode_plain(Encoder *encoder, const char *text, size_t size, 
 {
     while (size > 0) {
         size_t length = pretoken_length(text, size);
-        TRY(encode_pretoken(encoder, text, length, out));
+        TRY(encode_pretoken(encoder, text, length, size, out));
         text += length;
         size -= length;
     }
