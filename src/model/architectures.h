@@ -4,6 +4,6 @@
 
 #include "model/model.h"
 
-extern const Architecture architecture_lmu, architecture_lmu_paper;
+extern const Architecture architecture_lmu, architecture_lmu_paper, architecture_transformer;
 
 #endif

@@ -22,6 +22,10 @@ static const Field fields[] = {
     FIELD_CHOICE_OF(ModelConfig, norm, "layer", "layer|rms", "kind of norm"),
     FIELD_CHOICE_OF(ModelConfig, feed_forward, "gelu", "gelu|relu|relu2|swiglu", "kind of feed-forward network"),
     FIELD_REAL_OF(ModelConfig, feed_width, "4", 0.01, 64, "times dim", "width of the feed-forward network"),
+    FIELD_COUNT_OF(ModelConfig, heads, "0", 0, 1024, "heads",
+                   "heads of causal attention; 0 means one for every 64 channels (transformer)"),
+    FIELD_COUNT_OF(ModelConfig, context, "1024", 1, 1 << 20, "tokens",
+                   "tokens that causal attention reaches back over, beyond which a text is refused (transformer)"),
     FIELD_REAL_OF(ModelConfig, dropout, "0", 0, 0.95, "probability",
                   "dropout behind embedding, memory and feed-forward while training"),
 };
@@ -80,6 +84,16 @@ void model_config_free(ModelConfig *config)
     fields_free(&identity_table, config);
 }
 
+int64_t model_config_heads(const ModelConfig *config)
+{
+    if (config->heads > 0)
+        return config->heads;
+    int64_t heads = config->dim / 64;
+    while (heads > 1 && config->dim % heads != 0)
+        heads--;
+    return heads > 1 ? heads : 1;
+}
+
 lmu_status model_config_copy(ModelConfig *to, const ModelConfig *from)
 {
     *to = *from; /* the table holds no other pointers */
@@ -99,6 +113,10 @@ lmu_status model_config_check(const ModelConfig *config)
 {
     if (config->vocabulary < 1)
         return error_set(LMU_USAGE, "a model needs a vocabulary");
+    if (config->dim % model_config_heads(config) != 0)
+        return error_set(LMU_USAGE,
+                         "%lld channels cannot be shared among %lld attention heads: dim must be a multiple of heads",
+                         (long long)config->dim, (long long)config->heads);
     return config_check_theta(config);
 }
 

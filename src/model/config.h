@@ -16,6 +16,8 @@ typedef struct ModelConfig {
     int norm;          /* NormKind */
     int feed_forward;  /* FeedForwardKind */
     double feed_width; /* F in multiples of dim */
+    int64_t heads;     /* of causal attention; 0: one for every 64 channels */
+    int64_t context;   /* tokens that attention reaches back over */
     double dropout;
 } ModelConfig;
 
@@ -25,6 +27,8 @@ extern const FieldTable model_table;
 /* A configuration with the defaults of an architecture; LMU_USAGE names the known ones. Release with model_config_free. */
 lmu_status model_config_init(ModelConfig *config, const char *arch);
 void model_config_free(ModelConfig *config);
+/* Heads of causal attention, as configured or by the width. */
+int64_t model_config_heads(const ModelConfig *config);
 lmu_status model_config_copy(ModelConfig *to, const ModelConfig *from);
 /* Checks what single ranges cannot: LMU_USAGE. */
 lmu_status model_config_check(const ModelConfig *config);

@@ -9,7 +9,8 @@
 #include "model/architectures.h"
 #include "op/op.h"
 
-const Architecture *const architectures[] = {&architecture_lmu, &architecture_lmu_paper, NULL};
+const Architecture *const architectures[] = {&architecture_lmu, &architecture_lmu_paper, &architecture_transformer,
+                                             NULL};
 
 const Architecture *architecture_find(const char *name)
 {

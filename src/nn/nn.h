@@ -27,4 +27,8 @@ Tensor *nn_feed_forward(Graph *g, Tensor *x, const FeedForward *spec, const char
  * pool are normal with deviation 1/sqrt(Q) and 1/sqrt(P). State [Q x D] a row. */
 Tensor *nn_implicit_attention(Graph *g, Tensor *x, const LegendreSpec *legendre, int64_t reduced, const char *name);
 
+/* Causal softmax attention with H heads: NAME.qkv [3D x D] and NAME.out [D x D], with biases if `bias`. State: keys and
+ * values of up to `context` tokens a row. */
+Tensor *nn_causal_attention(Graph *g, Tensor *x, int64_t heads, int64_t context, bool bias, const char *name);
+
 #endif

@@ -174,6 +174,13 @@ Tensor *graph_targets(Graph *g)
     return graph_integers(g, &g->targets);
 }
 
+Tensor *graph_positions(Graph *g)
+{
+    if (g->status == LMU_OK && !g->places && !(g->places = arena_alloc(g->arena, (size_t)g->tokens, sizeof *g->places)))
+        return graph_fail(g, LMU_MEMORY, "no memory for positions");
+    return graph_integers(g, &g->positions);
+}
+
 void graph_bound(Tensor *integers, int64_t bound)
 {
     if (integers->bound == 0 || bound < integers->bound)

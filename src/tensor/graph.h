@@ -128,6 +128,8 @@ Params *graph_params(const Graph *g);
 /* -- building -------------------------------------------------------------------------------------------------- */
 Tensor *graph_ids(Graph *g);     /* [tokens] int32 */
 Tensor *graph_targets(Graph *g); /* [tokens] int32 */
+/* [tokens] int32: each token's place in its stream, from 0; a run fills them in. */
+Tensor *graph_positions(Graph *g);
 /* A real input [tokens x d] set by graph_put before a run. */
 Tensor *graph_input(Graph *g, int64_t d, bool differentiable);
 /* The parameter "SCOPE.name"; see params_get. */

@@ -40,7 +40,8 @@ struct Graph {
     Node *first, *last;
     Tensor *tensors; /* all but parameters' */
     ParamUse *uses;
-    Tensor *ids, *targets, *result;
+    Tensor *ids, *targets, *positions, *result;
+    int32_t *places; /* [tokens] the values of `positions`, on the host */
     int64_t *states; /* numbers a row of each slot */
     size_t state_count, state_capacity;
     size_t workspace;

@@ -45,6 +45,20 @@ static lmu_status run_integers(const Graph *g, const Tensor *tensor, const int32
     return LMU_OK;
 }
 
+/* Fills in the positions, unless a row would go beyond those that the model knows. */
+static lmu_status run_positions(Graph *g)
+{
+    for (int r = 0; g->positions && r < g->current.count; r++) {
+        int64_t count = g->offset[r + 1] - g->offset[r], end = g->position[r] + count;
+        if (g->positions->bound > 0 && end > g->positions->bound)
+            return error_set(LMU_USAGE, "a row would reach %lld tokens: this model has positions for %lld",
+                             (long long)end, (long long)g->positions->bound);
+        for (int64_t i = 0; i < count; i++)
+            g->places[g->offset[r] + i] = (int32_t)(g->position[r] + i);
+    }
+    return LMU_OK;
+}
+
 static lmu_status run_check(Graph *g, const Run *run)
 {
     if (!g->planned)
@@ -62,6 +76,7 @@ static lmu_status run_check(Graph *g, const Run *run)
     TRY(run_rows(g, run));
     TRY(run_integers(g, g->ids, run->ids, "id"));
     TRY(run_integers(g, g->targets, run->targets, "target"));
+    TRY(run_positions(g));
     for (Node *node = g->first; node; node = node->next)
         if (node->op->check)
             TRY(node->op->check(node, &g->current));
@@ -92,6 +107,8 @@ lmu_status graph_run(Graph *g, const Run *run)
         KERNEL(g->backend, put_bytes, bytes, run->ids, tensor_data(g, g->ids));
     if (g->targets && run->targets)
         KERNEL(g->backend, put_bytes, bytes, run->targets, tensor_data(g, g->targets));
+    if (g->positions)
+        KERNEL(g->backend, put_bytes, bytes, g->places, tensor_data(g, g->positions));
     bool seeded = false;
     for (int index = 0; index < g->step_count; index++) {
         const Step *step = &g->steps[index];

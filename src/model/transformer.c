@@ -1,0 +1,37 @@
+/* The transformer language model in the style of GPT-2 (Radford et al. 2019): learned positions, norm before each part, and the
+ * baseline that the LMU is held against. */
+#include "model/architectures.h"
+#include "nn/nn.h"
+
+static Tensor *block(Graph *g, const ModelConfig *c, Tensor *x /* [N x D] */)
+{
+    FeedForward feed = {(FeedForwardKind)c->feed_forward, (int64_t)(c->feed_width * (double)c->dim + 0.5), c->dropout};
+    NormKind norm = (NormKind)c->norm;
+
+    Tensor *a = nn_causal_attention(g, nn_norm(g, x, norm, "attention.norm"), model_config_heads(c), c->context, true,
+                                    "attention");
+    x = op_add(g, x, op_dropout(g, a, c->dropout));
+    return op_add(g, x, nn_feed_forward(g, nn_norm(g, x, norm, "ffn.norm"), &feed, "ffn"));
+}
+
+static Tensor *build(Graph *g, const ModelConfig *c, Tensor *ids, Tensor *embedding)
+{
+    Tensor *places =
+        graph_param(g, "position.weight", 2, (int64_t[]){c->context, c->dim}, (Init){INIT_NORMAL, 0.01}, PARAM_TABLE);
+    Tensor *x = op_add(g, op_embedding(g, ids, embedding), op_embedding(g, graph_positions(g), places));
+    x = op_dropout(g, x, c->dropout);
+    for (int64_t layer = 0; layer < c->layers; layer++) {
+        graph_scope(g, "layer.%lld", (long long)layer);
+        x = block(g, c, x);
+        graph_scope_end(g);
+    }
+    return nn_norm(g, x, (NormKind)c->norm, "norm");
+}
+
+const Architecture architecture_transformer = {
+    .name = "transformer",
+    .summary = "GPT-2 style: causal attention, learned positions, a fixed context",
+    .defaults = "",
+    .causal = true,
+    .build = build,
+};
