@@ -22,7 +22,8 @@ static const Field run_fields[] = {
      .unit = "RUN",
      .required = true,
      .help = "directory of the run: checkpoints and metrics.jsonl"},
-    FIELD_STRING_OF(RunOptions, arch, NULL, "NAME", "architecture: lmu or lmu-paper; without it, lmu"),
+    FIELD_STRING_OF(RunOptions, arch, NULL, "NAME",
+                    "architecture, such as lmu or lmu-paper; an unknown name lists all; without it, lmu"),
     FIELD_STRING_OF(RunOptions, config, NULL, "FILE", "model configuration as JSON; options below override it"),
     FIELD_STRING_OF(RunOptions, from, NULL, "RUN", "start from this trained model instead of random parameters"),
     FIELD_FLAG_OF(RunOptions, resume, "false", "go on with RUN where its last checkpoint stands, with its options"),
@@ -104,13 +105,14 @@ static void print_report(const RunOptions *run, const TrainReport *report)
     char total[32], rest[32], tokens[32], training[32], evaluating[32];
     printf("%s parameters, %s without the embedding\n", format_count((double)report->parameters, total, sizeof total),
            format_count((double)report->non_embedding, rest, sizeof rest));
-    printf("%s tokens in %lld steps, %s of training and %s of evaluation",
+    printf("%s tokens in %lld steps, %s of training and %s of evaluation\n",
            format_count((double)report->tokens, tokens, sizeof tokens), (long long)report->steps,
            format_duration(report->seconds, training, sizeof training),
            format_duration(report->evaluating, evaluating, sizeof evaluating));
-    if (report->flop_use > 0)
-        printf(", model FLOP use %.1f%% of the product ceiling", 100 * report->flop_use);
-    printf("\nheld-out text: %lld tokens, %.4f nats a token, perplexity %.2f, %.4f bits per byte\n",
+    if (report->tokens_per_second > 0)
+        printf("%s tokens/s, model FLOP use %.1f%% of the product ceiling\n",
+               format_count(report->tokens_per_second, rest, sizeof rest), 100 * report->flop_use);
+    printf("held-out text: %lld tokens, %.4f nats a token, perplexity %.2f, %.4f bits per byte\n",
            (long long)report->valid.tokens, eval_loss(&report->valid), eval_perplexity(&report->valid),
            eval_bits_per_byte(&report->valid));
     printf("the run is in %s; try: lmu generate %s --prompt \"Once\"\n", run->out, run->out);

@@ -85,7 +85,8 @@ lmu_status evaluator_run(Evaluator *e, const Shard *text, int64_t limit, const u
         state_reset(e->state, 0);
     int64_t windows = (text->count - 1 + e->cut.stride - 1) / e->cut.stride, every = 1;
     int64_t wanted = limit > 0 ? (limit + e->cut.stride - 1) / e->cut.stride : windows;
-    if (wanted < windows && !e->cut.carry)
+    wanted = wanted < windows ? wanted : windows;
+    if (!e->cut.carry)
         every = windows / wanted;
     int64_t first, length, scored, filled = 0, done = 0;
     int rows = 0;
@@ -98,10 +99,12 @@ lmu_status evaluator_run(Evaluator *e, const Shard *text, int64_t limit, const u
             continue;
         TRY(evaluator_batch(e, rows, filled, lengths, out));
         filled = rows = 0;
-        progress_report(progress, "evaluating", (double)done, (double)(wanted < windows ? wanted : windows), "windows",
-                        NULL);
+        progress_report(progress, "evaluating", (double)(done + 1), (double)wanted, "windows", NULL);
         if (progress_interrupted(progress))
             return error_set(LMU_INTERRUPTED, "interrupted while evaluating");
     }
-    return rows > 0 ? evaluator_batch(e, rows, filled, lengths, out) : LMU_OK;
+    if (rows > 0)
+        TRY(evaluator_batch(e, rows, filled, lengths, out));
+    progress_report(progress, "evaluating", (double)wanted, (double)wanted, "windows", NULL);
+    return LMU_OK;
 }

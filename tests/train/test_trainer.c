@@ -27,7 +27,8 @@ static void make_corpus(void)
     Tokenizer *tokenizer;
     PrepareResult result;
     assert_done(tokenizer_train(inputs, 1, 270, 1, NULL, &tokenizer));
-    PrepareOptions options = {.inputs = inputs, .input_count = 1, .threads = 1, .out = scratch_path("corpus")};
+    PrepareOptions options = {
+        .inputs = inputs, .input_count = 1, .valid_fraction = 0.7, .threads = 1, .out = scratch_path("corpus")};
     assert_done(prepare_run(&options, tokenizer, NULL, &result));
     tokenizer_close(tokenizer);
 }
@@ -37,6 +38,7 @@ typedef struct Listener {
     Progress progress;
     volatile sig_atomic_t interrupt;
     int reports, stop_at;
+    bool stop_evaluating; /* at the first report of an evaluation */
     char said[2048];
 } Listener;
 
@@ -45,7 +47,9 @@ static void on_report(Progress *self, const char *stage, double done, double tot
     Listener *listener = (Listener *)self;
     (void)unit, (void)note;
     assert_true(total == 0 || done <= total);
-    if (strcmp(stage, "training") == 0 && ++listener->reports == listener->stop_at)
+    if (strcmp(stage, "train") == 0 && ++listener->reports == listener->stop_at)
+        listener->interrupt = 1;
+    if (strcmp(stage, "evaluating") == 0 && listener->stop_evaluating)
         listener->interrupt = 1;
 }
 
@@ -178,6 +182,26 @@ static void test_stopped(void **state)
     }
 }
 
+/* Evaluations along the way are silent; that of the whole text is not, and when it is stopped the run is complete. */
+static void test_stopped_evaluation(void **state)
+{
+    (void)state;
+    Listener listener;
+    TrainReport report;
+    listen(&listener, 0);
+    listener.stop_evaluating = true;
+    directory_remove(scratch_path("stopped"));
+    assert_refused(run("stopped", false, false, &listener, &report), LMU_INTERRUPTED,
+                   "training is complete and saved. Evaluate with: lmu eval ");
+    assert_same_file("plain", "stopped", "last/model.safetensors");
+    assert_same_file("plain", "stopped", "best/model.safetensors");
+    listen(&listener, 0);
+    assert_done(run("stopped", true, false, &listener, &report));
+    assert_int_equal(listener.reports, 0);
+    assert_true(report.valid.tokens > 64 && report.tokens_per_second == 0);
+    assert_same_file("plain", "stopped", "last/trainer.safetensors");
+}
+
 static int setup(void **state)
 {
     if (scratch_open(state) != 0)
@@ -192,6 +216,7 @@ int main(void)
         cmocka_unit_test(test_guarded),
         cmocka_unit_test(test_guarded_evaluation),
         cmocka_unit_test(test_stopped),
+        cmocka_unit_test(test_stopped_evaluation),
     };
     return cmocka_run_group_tests(tests, setup, scratch_close);
 }
