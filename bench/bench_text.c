@@ -50,7 +50,7 @@ static void bench_close(Bench *bench)
 
 static lmu_status bench_open(Bench *bench, const char *text, size_t size)
 {
-    Document document = {malloc(size), size};
+    Document document = {.text = malloc(size), .size = size};
     if (!document.text)
         return error_set(LMU_MEMORY, "no memory for a text of %zu bytes", size);
     memcpy(document.text, text, size);

@@ -5,9 +5,10 @@
 
 typedef struct PrepareArguments {
     StringList inputs, valid;
-    char *tokenizer, *out;
+    char *tokenizer, *out, *field;
     double valid_fraction;
     int64_t seed, threads;
+    bool deduplicate, skip_bad, specials;
 } PrepareArguments;
 
 static const Field prepare_fields[] = {
@@ -38,6 +39,12 @@ static const Field prepare_fields[] = {
      .unit = "INPUT",
      .help = "held-out text of its own; then all of the inputs are for training"},
     FIELD_COUNT_OF(PrepareArguments, seed, "0", 0, 9e18, NULL, "chooses the held-out documents"),
+    FIELD_STRING_OF(PrepareArguments, field, "text", "NAME", "the field of a .jsonl line that holds the text"),
+    FIELD_FLAG_OF(PrepareArguments, deduplicate, NULL,
+                  "drop documents that occurred before, to the byte; held-out ones too that are also training text"),
+    FIELD_FLAG_OF(PrepareArguments, skip_bad, NULL,
+                  "drop and count documents and files that cannot be read, instead of stopping at the first"),
+    FIELD_FLAG_OF(PrepareArguments, specials, NULL, "text that spells a special token becomes that token"),
     FIELD_COUNT_OF(PrepareArguments, threads, "0", 0, 1024, NULL, "threads; 0: as many as the machine allows"),
 };
 static const FieldTable prepare_table = {"Options", prepare_fields, sizeof prepare_fields / sizeof *prepare_fields};
@@ -51,6 +58,17 @@ static void side_print(const char *name, const PrepareSide *side)
            format_count((double)side->tokens, tokens, sizeof tokens), (double)side->bytes / (double)side->tokens);
 }
 
+/* What became of documents that are on no side. */
+static void dropped_print(const PrepareResult *result)
+{
+    if (result->duplicates > 0)
+        printf("dropped %10lld duplicates\n", (long long)result->duplicates);
+    for (int fault = 0; fault < CORPUS_FAULTS; fault++)
+        if (result->skipped[fault].count > 0)
+            printf("skipped %10lld %s; the first: %s\n", (long long)result->skipped[fault].count,
+                   corpus_fault_name((CorpusFault)fault), result->skipped[fault].first);
+}
+
 static lmu_status prepare_make(const PrepareArguments *arguments)
 {
     Tokenizer *tokenizer;
@@ -62,6 +80,10 @@ static lmu_status prepare_make(const PrepareArguments *arguments)
         .valid_count = arguments->valid.count,
         .valid_fraction = arguments->valid_fraction,
         .seed = (uint64_t)arguments->seed,
+        .field = arguments->field,
+        .specials = arguments->specials,
+        .deduplicate = arguments->deduplicate,
+        .skip_bad = arguments->skip_bad,
         .threads = (int)arguments->threads,
         .out = arguments->out,
     };
@@ -72,6 +94,7 @@ static lmu_status prepare_make(const PrepareArguments *arguments)
     command_progress_end();
     side_print("train", &result.train);
     side_print("valid", &result.valid);
+    dropped_print(&result);
     printf("written to %s\n", arguments->out);
     return LMU_OK;
 }
@@ -84,12 +107,13 @@ const Command prepare_command = {
     .usage = "INPUT... --tokenizer FILE --out DIR [options]",
     .details =
         "Writes DIR/train.bin, DIR/valid.bin and a copy of the tokenizer. A .txt file is one document, a line of a\n"
-        ".jsonl file (field \"text\") is one; each is followed by the token <|endoftext|>. Some documents are held "
-        "out\n"
-        "for validation: a fraction of them chosen by --seed, or what --valid names. Of a single document the end is\n"
-        "held out. DIR appears whole or not at all; one that lmu prepare wrote before is replaced.\n\n"
+        ".jsonl file (--field) is one; each is followed by the token <|endoftext|>. Some documents are held out for\n"
+        "validation: a fraction of them chosen by --seed, or what --valid names. Of a single document the end is\n"
+        "held out. DIR appears whole or not at all; one that lmu prepare wrote before is replaced. The same inputs\n"
+        "give the same bytes on any number of threads.\n\n"
         "  lmu prepare books/ --tokenizer books.json --out data/books\n"
-        "  lmu prepare train.jsonl.zst --valid valid.jsonl.zst --tokenizer books.json --out data/books",
+        "  lmu prepare train.jsonl.zst --valid valid.jsonl.zst --tokenizer books.json --out data/books\n"
+        "  lmu prepare crawl/ --field body --deduplicate --skip-bad --tokenizer books.json --out data/crawl",
     .tables = {&prepare_table},
     .run = prepare_command_run,
 };

@@ -16,7 +16,7 @@
 typedef struct TrainArguments {
     StringList inputs;
     int64_t vocabulary, threads;
-    char *out;
+    char *out, *field;
 } TrainArguments;
 
 static const Field train_fields[] = {
@@ -35,6 +35,7 @@ static const Field train_fields[] = {
      .unit = "FILE",
      .help = "the tokenizer.json to write",
      .required = true},
+    FIELD_STRING_OF(TrainArguments, field, "text", "NAME", "the field of a .jsonl line that holds the text"),
     FIELD_COUNT_OF(TrainArguments, threads, "0", 0, 1024, NULL, "threads; 0: as many as the machine allows"),
 };
 static const FieldTable train_table = {"Options", train_fields, sizeof train_fields / sizeof *train_fields};
@@ -56,8 +57,14 @@ const Command tokenizer_train_command = {
 static lmu_status train_make(const TrainArguments *arguments)
 {
     Tokenizer *tokenizer;
-    TRY(tokenizer_train(arguments->inputs.value, arguments->inputs.count, arguments->vocabulary,
-                        (int)arguments->threads, command_progress(), &tokenizer));
+    TokenizerTraining options = {
+        .inputs = arguments->inputs.value,
+        .input_count = arguments->inputs.count,
+        .field = arguments->field,
+        .vocabulary = arguments->vocabulary,
+        .threads = (int)arguments->threads,
+    };
+    TRY(tokenizer_train_with(&options, command_progress(), &tokenizer));
     lmu_status status = tokenizer_save(tokenizer, arguments->out);
     command_progress_end();
     if (status == LMU_OK)

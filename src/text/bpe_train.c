@@ -352,53 +352,73 @@ done:
 
 /* One table of counts a thread. */
 typedef struct Counting {
-    Pieces pieces;
+    Pieces batch[2];  /* one is counted while the other is read */
+    Pieces *counting; /* the former */
     PretokenCounts *counts;
+    Progress *progress;
+    int threads;
 } Counting;
+
+static lmu_status interrupted(const Counting *c)
+{
+    return progress_interrupted(c->progress) ? error_set(LMU_INTERRUPTED, "interrupted; no tokenizer was written")
+                                             : LMU_OK;
+}
 
 static lmu_status piece_count(void *context, int thread, size_t index)
 {
-    Counting *counting = context;
-    const Piece *piece = &counting->pieces.piece[index];
-    return pretoken_counts_text(&counting->counts[thread], piece->text, piece->size);
+    Counting *c = context;
+    const Piece *piece = &c->counting->piece[index];
+    TRY(interrupted(c));
+    return pretoken_counts_text(&c->counts[thread], piece->text, piece->size);
 }
 
-static lmu_status corpus_count(Corpus *corpus, Counting *counting, int threads, Progress *progress)
+static lmu_status corpus_count(Corpus *corpus, Counting *c)
 {
-    for (;;) {
-        if (progress_interrupted(progress))
-            return error_set(LMU_INTERRUPTED, "interrupted; no tokenizer was written");
-        TRY(pieces_read(&counting->pieces, corpus));
-        if (counting->pieces.document_count == 0)
-            break;
-        TRY(pieces_visit(&counting->pieces, threads, piece_count, counting));
-        progress_report(progress, "counting", (double)corpus_position(corpus), (double)corpus_size(corpus), "bytes",
+    c->counting = &c->batch[0];
+    TRY(pieces_read(c->counting, corpus));
+    while (c->counting->document_count > 0) {
+        Pieces *next = c->counting == &c->batch[0] ? &c->batch[1] : &c->batch[0];
+        TRY(pieces_visit_reading(c->counting, c->threads, piece_count, c, next, corpus));
+        pieces_clear(c->counting);
+        c->counting = next;
+        progress_report(c->progress, "counting", (double)corpus_position(corpus), (double)corpus_size(corpus), "bytes",
                         NULL);
     }
-    for (int i = 1; i < threads; i++) {
-        TRY(pretoken_counts_merge(&counting->counts[0], &counting->counts[i]));
-        pretoken_counts_free(&counting->counts[i]);
+    for (int i = 1; i < c->threads; i++) {
+        TRY(interrupted(c));
+        TRY(pretoken_counts_merge(&c->counts[0], &c->counts[i]));
+        pretoken_counts_free(&c->counts[i]);
     }
     return LMU_OK;
+}
+
+lmu_status tokenizer_train_with(const TokenizerTraining *options, Progress *progress, Tokenizer **out)
+{
+    lmu_status status;
+    Corpus *corpus = NULL;
+    Counting c = {.progress = progress};
+    c.threads = options->threads > 0 ? options->threads : machine_threads(NULL, 0);
+    ATTEMPT(corpus_open(options->inputs, options->input_count, &corpus));
+    corpus_watch(corpus, progress);
+    if (options->field)
+        corpus_use_field(corpus, options->field);
+    ATTEMPT(memory_new(&c.counts, (size_t)c.threads, sizeof *c.counts, "the counts of pre-tokens"));
+    ATTEMPT(corpus_count(corpus, &c));
+    ATTEMPT(bpe_train(&c.counts[0], options->vocabulary, progress, out));
+done:
+    for (int i = 0; c.counts && i < c.threads; i++)
+        pretoken_counts_free(&c.counts[i]);
+    free(c.counts);
+    pieces_free(&c.batch[0]);
+    pieces_free(&c.batch[1]);
+    corpus_close(corpus);
+    return status;
 }
 
 lmu_status tokenizer_train(char *const *inputs, size_t count, int64_t vocabulary, int threads, Progress *progress,
                            Tokenizer **out)
 {
-    lmu_status status;
-    Corpus *corpus = NULL;
-    Counting counting = {0};
-    if (threads <= 0)
-        threads = machine_threads(NULL, 0);
-    ATTEMPT(corpus_open(inputs, count, &corpus));
-    ATTEMPT(memory_new(&counting.counts, (size_t)threads, sizeof *counting.counts, "the counts of pre-tokens"));
-    ATTEMPT(corpus_count(corpus, &counting, threads, progress));
-    ATTEMPT(bpe_train(&counting.counts[0], vocabulary, progress, out));
-done:
-    for (int i = 0; counting.counts && i < threads; i++)
-        pretoken_counts_free(&counting.counts[i]);
-    free(counting.counts);
-    pieces_free(&counting.pieces);
-    corpus_close(corpus);
-    return status;
+    TokenizerTraining options = {.inputs = inputs, .input_count = count, .vocabulary = vocabulary, .threads = threads};
+    return tokenizer_train_with(&options, progress, out);
 }

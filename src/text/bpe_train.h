@@ -16,7 +16,17 @@
  * the vocabulary (no pair occurs twice) gives a smaller one, which is said through `progress`. */
 lmu_status bpe_train(const PretokenCounts *counts, int64_t vocabulary, Progress *progress, Tokenizer **out);
 
-/* The same from inputs that corpus_open() takes; threads 0: as many as the machine allows. */
+/* The same from text. The result depends on the text alone, not on the number of threads. */
+typedef struct TokenizerTraining {
+    char *const *inputs; /* as corpus_open() takes them */
+    size_t input_count;
+    const char *field; /* of .jsonl lines; NULL: "text" */
+    int64_t vocabulary;
+    int threads; /* 0: as many as the machine allows */
+} TokenizerTraining;
+lmu_status tokenizer_train_with(const TokenizerTraining *options, Progress *progress, Tokenizer **out);
+
+/* That with the field "text". */
 lmu_status tokenizer_train(char *const *inputs, size_t count, int64_t vocabulary, int threads, Progress *progress,
                            Tokenizer **out);
 

@@ -7,8 +7,8 @@
 #include "base/memory.h"
 #include "text/pretokenize.h"
 
-#define PIECE_BYTES ((size_t)1 << 18)
-#define BATCH_BYTES ((size_t)1 << 25)
+#define PIECE_BYTES ((size_t)1 << 17)
+#define BATCH_BYTES ((size_t)1 << 24)
 #define BATCH_DOCUMENTS 65536
 
 void pieces_clear(Pieces *pieces)
@@ -37,7 +37,7 @@ lmu_status pieces_add(Pieces *pieces, Document document)
     pieces->bytes += document.size;
     for (size_t from = 0, to; from < document.size; from = to) {
         to = document.size;
-        if (document.size - from > PIECE_BYTES)
+        if (!pieces->whole && document.size - from > PIECE_BYTES)
             to = from + pretoken_cut(document.text + from, document.size - from, PIECE_BYTES);
         TRY(memory_grow(&pieces->piece, &pieces->piece_capacity, pieces->piece_count + 1, sizeof *pieces->piece,
                         "a batch of documents"));
@@ -74,20 +74,34 @@ typedef struct Failure {
     char message[512];
 } Failure;
 
-lmu_status pieces_visit(const Pieces *pieces, int threads, PieceVisit visit, void *context)
+/* Keeps the first failure in the order of the pieces. */
+static void failure_note(Failure *failure, size_t index, lmu_status status)
+{
+#pragma omp critical(pieces_failure)
+    if (index < failure->index) {
+        failure->index = index;
+        failure->status = status;
+        strncpy(failure->message, lmu_error_message(), sizeof failure->message - 1);
+    }
+}
+
+lmu_status pieces_visit_reading(const Pieces *pieces, int threads, PieceVisit visit, void *context, Pieces *next,
+                                Corpus *corpus)
 {
     Failure failure = {SIZE_MAX, LMU_OK, ""};
+    size_t reading = next ? 1 : 0; /* the first job, where there is one */
 #pragma omp parallel for schedule(dynamic, 1) num_threads(threads)
-    for (size_t i = 0; i < pieces->piece_count; i++) {
-        lmu_status status = visit(context, omp_get_thread_num(), i);
-        if (status == LMU_OK)
-            continue;
-#pragma omp critical(pieces_failure)
-        if (i < failure.index) {
-            failure.index = i;
-            failure.status = status;
-            strncpy(failure.message, lmu_error_message(), sizeof failure.message - 1);
-        }
+    for (size_t job = 0; job < pieces->piece_count + reading; job++) {
+        bool read = job < reading;
+        size_t index = read ? pieces->piece_count : job - reading;
+        lmu_status status = read ? pieces_read(next, corpus) : visit(context, omp_get_thread_num(), index);
+        if (status != LMU_OK)
+            failure_note(&failure, index, status);
     }
     return failure.status == LMU_OK ? LMU_OK : error_set(failure.status, "%s", failure.message);
+}
+
+lmu_status pieces_visit(const Pieces *pieces, int threads, PieceVisit visit, void *context)
+{
+    return pieces_visit_reading(pieces, threads, visit, context, NULL, NULL);
 }

@@ -1,5 +1,5 @@
 /* A corpus as batches of pieces that several threads work on: documents are read one after the other, long ones are cut where
- * that changes no pre-token, and the pieces of a batch are visited in parallel. Which thread takes a piece is chance; a visitor
+ * that changes no pre-token, and the pieces of a batch are visited in parallel, while the next batch is read. Which thread takes a piece is chance; a visitor
  * that keeps its result by piece, or adds up, gives the same on any number of threads. */
 #ifndef LMU_TEXT_PIECES_H
 #define LMU_TEXT_PIECES_H
@@ -15,11 +15,12 @@ typedef struct Piece {
 
 /* Start from a zeroed struct. */
 typedef struct Pieces {
-    Document *document;
+    Document *document; /* or parts of them, as the corpus gives them */
     size_t document_count, document_capacity;
     Piece *piece;
     size_t piece_count, piece_capacity;
     size_t bytes;
+    bool whole; /* documents are not cut; pieces_clear() keeps it */
 } Pieces;
 
 void pieces_free(Pieces *pieces);
@@ -35,5 +36,8 @@ lmu_status pieces_read(Pieces *pieces, Corpus *corpus);
  * pieces, is returned with its message. */
 typedef lmu_status (*PieceVisit)(void *context, int thread, size_t index);
 lmu_status pieces_visit(const Pieces *pieces, int threads, PieceVisit visit, void *context);
+/* The same, and meanwhile pieces_read(next, corpus). */
+lmu_status pieces_visit_reading(const Pieces *pieces, int threads, PieceVisit visit, void *context, Pieces *next,
+                                Corpus *corpus);
 
 #endif

@@ -1,20 +1,31 @@
 #include "text/prepare.h"
 
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include "base/file.h"
 #include "base/machine.h"
 #include "base/memory.h"
 #include "base/random.h"
+#include "text/document_set.h"
 #include "text/pieces.h"
 #include "text/shard.h"
+#include "text/spool.h"
+
+#define COPIED_IDS 16384 /* at a time, from the spool to a shard */
 
 typedef enum Side { SIDE_TRAIN, SIDE_VALID, SIDES } Side;
+
+/* What becomes of a document in the spool. */
+typedef enum Mark { MARK_INPUT, MARK_VALID, MARK_DROPPED } Mark;
 
 typedef struct Preparing {
     const PrepareOptions *options;
@@ -23,14 +34,20 @@ typedef struct Preparing {
     int threads;
     double fraction;
     char *fresh; /* the directory that is being written */
+    int lock;    /* a descriptor of it that holds its lock, or -1 */
     ShardWriter *shard[SIDES];
-    PrepareSide written[SIDES];
     Encoder **encoder; /* one a thread */
-    Pieces pieces;
-    IdList *list; /* the ids of each piece */
+    Pieces batch[2];   /* one is encoded while the other is read */
+    Pieces *encoding;  /* the former */
+    IdList *list;      /* the ids of each of its pieces */
     size_t list_capacity;
-    int64_t documents; /* of the inputs; counted only where a part of them is held out */
+    Spool *spool;
+    SpoolRecord document; /* the one that goes into the spool */
+    DocumentHash hash;    /* of its text, where duplicates are dropped */
+    DocumentSet seen;
+    int64_t documents; /* of the inputs, in the spool and not dropped */
     int64_t held_out;  /* of those */
+    PrepareResult result;
 } Preparing;
 
 static void preparing_close(Preparing *p)
@@ -43,10 +60,15 @@ static void preparing_close(Preparing *p)
     for (size_t i = 0; i < p->list_capacity; i++)
         free(p->list[i].id);
     free(p->list);
-    pieces_free(&p->pieces);
+    pieces_free(&p->batch[0]);
+    pieces_free(&p->batch[1]);
+    spool_close(p->spool);
+    document_set_free(&p->seen);
     if (p->fresh)
         directory_remove(p->fresh);
     free(p->fresh);
+    if (p->lock >= 0)
+        close(p->lock);
 }
 
 static lmu_status interrupted(const Preparing *p)
@@ -79,24 +101,73 @@ static lmu_status place_check(const char *path)
     return status;
 }
 
+/* Whether `name` is that of a directory which prepare writes for `target` (of `length` letters): TARGET.PID.new. */
+static bool is_fresh_name(const char *name, const char *target, size_t length)
+{
+    if (strncmp(name, target, length) != 0 || name[length] != '.' || !isdigit((unsigned char)name[length + 1]))
+        return false;
+    const char *end = name + length + 1;
+    end += strspn(end, "0123456789");
+    return strcmp(end, ".new") == 0;
+}
+
+/* Locks a directory; -1: somebody else holds it, or it is not there. */
+static int directory_lock(const char *path)
+{
+    int lock = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (lock >= 0 && flock(lock, LOCK_EX | LOCK_NB) != 0) {
+        close(lock);
+        lock = -1;
+    }
+    return lock;
+}
+
+/* Removes what processes that were killed have left in `parent`: directories of ours that nobody has locked. */
+static void leftovers_remove(const char *parent, const char *target, size_t length)
+{
+    char **names;
+    size_t count;
+    if (directory_list(parent, &names, &count) != LMU_OK) {
+        error_clear(); /* what cannot be listed is not there yet, or will be complained of when it is written to */
+        return;
+    }
+    for (size_t i = 0; i < count; i++) {
+        char *path = is_fresh_name(names[i], target, length) ? path_join(parent, names[i]) : NULL;
+        int lock = path ? directory_lock(path) : -1;
+        if (lock >= 0) {
+            if (directory_remove(path) != LMU_OK)
+                error_clear();
+            close(lock);
+        }
+        free(path);
+    }
+    directory_list_free(names);
+}
+
 static lmu_status place_open(Preparing *p)
 {
     const char *out = p->options->out;
     size_t length = strlen(out);
     while (length > 1 && out[length - 1] == '/')
         length--;
-    const char *last = memrchr(out, '/', length);
-    size_t name = last ? length - (size_t)(last + 1 - out) : length;
-    last = last ? last + 1 : out;
+    const char *slash = memrchr(out, '/', length), *last = slash ? slash + 1 : out;
+    size_t name = length - (size_t)(last - out);
     if (name == 0 || (name <= 2 && strncmp(last, "..", name) == 0))
         return error_set(LMU_USAGE, "\"%s\" is no name for a new directory", out);
     TRY(place_check(out));
+    char *parent = slash ? strndup(out, (size_t)(last - out)) : strdup(".");
+    if (!parent)
+        return error_set(LMU_MEMORY, "no memory for a file name");
+    leftovers_remove(parent, last, name);
+    free(parent);
     if (asprintf(&p->fresh, "%.*s.%ld.new", (int)length, out, (long)getpid()) < 0) {
         p->fresh = NULL;
         return error_set(LMU_MEMORY, "no memory for a file name");
     }
     TRY(directory_remove(p->fresh));
-    return directory_make(p->fresh);
+    TRY(directory_make(p->fresh));
+    p->lock = directory_lock(p->fresh); /* -1 where the file system has no locks: then others leave it alone, too */
+    return LMU_OK;
 }
 
 static lmu_status shard_begin(Preparing *p, Side side, const char *name)
@@ -112,24 +183,124 @@ static lmu_status shard_begin(Preparing *p, Side side, const char *name)
 
 static lmu_status shard_finish(Preparing *p, Side side)
 {
-    PrepareSide *written = &p->written[side];
+    PrepareSide *written = side == SIDE_TRAIN ? &p->result.train : &p->result.valid;
     ShardWriter *writer = p->shard[side];
     p->shard[side] = NULL;
     written->tokens = shard_writer_count(writer);
     return shard_writer_commit(writer, written->documents, written->bytes);
 }
 
-/* ---- writing documents ---- */
+/* ---- reading: every document into the spool ---- */
 
 static lmu_status piece_encode(void *context, int thread, size_t index)
 {
     Preparing *p = context;
-    const Piece *piece = &p->pieces.piece[index];
+    const Piece *piece = &p->encoding->piece[index];
+    TRY(interrupted(p));
     p->list[index].count = 0;
-    return encoder_encode(p->encoder[thread], piece->text, piece->size, false, &p->list[index]);
+    return encoder_encode(p->encoder[thread], piece->text, piece->size, p->options->specials, &p->list[index]);
 }
 
-/* Whether a document of the inputs, by its index among them, is held out. */
+/* The document that went into the spool is complete; or void, if it could not be read to its end. */
+static lmu_status document_end(Preparing *p, Mark mark, bool spoilt)
+{
+    bool first = true;
+    if (p->options->deduplicate && !spoilt)
+        TRY(document_set_add(&p->seen, &p->hash, &first));
+    p->result.duplicates += !first;
+    p->document.mark = spoilt || !first ? MARK_DROPPED : mark;
+    p->documents += p->document.mark == MARK_INPUT;
+    TRY(spool_end(p->spool, &p->document));
+    p->document = (SpoolRecord){0};
+    p->hash = (DocumentHash){0};
+    return LMU_OK;
+}
+
+static lmu_status batch_spool(Preparing *p, Mark mark)
+{
+    const Pieces *batch = p->encoding;
+    size_t piece = 0;
+    for (size_t i = 0; i < batch->document_count; i++) {
+        const Document *document = &batch->document[i];
+        for (; piece < batch->piece_count && batch->piece[piece].document == i; piece++) {
+            TRY(spool_put(p->spool, p->list[piece].id, p->list[piece].count));
+            p->document.tokens += (int64_t)p->list[piece].count;
+        }
+        p->document.bytes += (int64_t)document->size;
+        if (p->options->deduplicate)
+            document_hash_add(&p->hash, document->text, document->size);
+        if (!document->continues)
+            TRY(document_end(p, mark, document->spoilt));
+    }
+    return LMU_OK;
+}
+
+static lmu_status batches_spool(Preparing *p, Corpus *corpus, Mark mark)
+{
+    p->encoding = &p->batch[0];
+    TRY(pieces_read(p->encoding, corpus));
+    while (p->encoding->document_count > 0) {
+        Pieces *next = p->encoding == &p->batch[0] ? &p->batch[1] : &p->batch[0];
+        TRY(interrupted(p));
+        TRY(memory_grow(&p->list, &p->list_capacity, p->encoding->piece_count, sizeof *p->list, "token ids"));
+        TRY(pieces_visit_reading(p->encoding, p->threads, piece_encode, p, next, corpus));
+        TRY(batch_spool(p, mark));
+        pieces_clear(p->encoding);
+        p->encoding = next;
+        progress_report(p->progress, "tokenising", (double)corpus_position(corpus), (double)corpus_size(corpus),
+                        "bytes", NULL);
+    }
+    return LMU_OK;
+}
+
+static void skips_add(Preparing *p, const Corpus *corpus)
+{
+    for (int fault = 0; fault < CORPUS_FAULTS; fault++) {
+        PrepareDropped *skipped = &p->result.skipped[fault];
+        const char *first;
+        skipped->count += corpus_skipped(corpus, (CorpusFault)fault, &first);
+        if (skipped->first[0] == '\0')
+            snprintf(skipped->first, sizeof skipped->first, "%s", first);
+    }
+}
+
+static lmu_status corpus_spool(Preparing *p, char *const *inputs, size_t count, Mark mark)
+{
+    Corpus *corpus;
+    TRY(corpus_open(inputs, count, &corpus));
+    corpus_watch(corpus, p->progress);
+    if (p->options->field)
+        corpus_use_field(corpus, p->options->field);
+    if (p->options->skip_bad)
+        corpus_skip_bad(corpus);
+    if (p->batch[0].whole)
+        corpus_keep_whole(corpus);
+    lmu_status status = batches_spool(p, corpus, mark);
+    skips_add(p, corpus);
+    corpus_close(corpus);
+    return status;
+}
+
+/* ---- writing: from the spool to the sides ---- */
+
+/* Moves the next `count` ids of the spool to a side, as a document of `bytes` bytes. */
+static lmu_status document_write(Preparing *p, int64_t count, int64_t bytes, Side side)
+{
+    uint32_t id[COPIED_IDS], end = (uint32_t)tokenizer_end_of_text(p->tokenizer);
+    PrepareSide *written = side == SIDE_TRAIN ? &p->result.train : &p->result.valid;
+    while (count > 0) {
+        size_t part = count < COPIED_IDS ? (size_t)count : COPIED_IDS;
+        TRY(interrupted(p));
+        TRY(spool_read(p->spool, id, part));
+        TRY(shard_writer_put(p->shard[side], id, part));
+        count -= (int64_t)part;
+    }
+    written->documents++;
+    written->bytes += bytes;
+    return shard_writer_put(p->shard[side], &end, 1);
+}
+
+/* Whether a document of the inputs, by its index among those not dropped, is held out. */
 static bool is_held_out(const Preparing *p, int64_t index)
 {
     if (p->held_out == 0)
@@ -138,142 +309,126 @@ static bool is_held_out(const Preparing *p, int64_t index)
     return random_permute(key, (uint64_t)p->documents, (uint64_t)index) < (uint64_t)p->held_out;
 }
 
-/* Encodes the documents of the batch, and writes each to its side; the first has this index among the inputs' documents.
- * All go to `side` unless it is SIDES: then held-out ones are told apart. */
-static lmu_status batch_write(Preparing *p, int64_t first, Side side)
+static lmu_status documents_write(Preparing *p)
 {
-    uint32_t end = (uint32_t)tokenizer_end_of_text(p->tokenizer);
-    TRY(memory_grow(&p->list, &p->list_capacity, p->pieces.piece_count, sizeof *p->list, "token ids"));
-    TRY(pieces_visit(&p->pieces, p->threads, piece_encode, p));
-    size_t piece = 0;
-    for (size_t i = 0; i < p->pieces.document_count; i++) {
-        Side to = side;
-        if (side == SIDES)
-            to = is_held_out(p, first + (int64_t)i) ? SIDE_VALID : SIDE_TRAIN;
-        for (; piece < p->pieces.piece_count && p->pieces.piece[piece].document == i; piece++)
-            TRY(shard_writer_put(p->shard[to], p->list[piece].id, p->list[piece].count));
-        TRY(shard_writer_put(p->shard[to], &end, 1));
-        p->written[to].documents++;
-        p->written[to].bytes += (int64_t)p->pieces.document[i].size;
-    }
-    return LMU_OK;
-}
-
-static lmu_status corpus_write(Preparing *p, Corpus *corpus, Side side)
-{
-    for (int64_t first = 0;; first += (int64_t)p->pieces.document_count) {
-        TRY(interrupted(p));
-        TRY(pieces_read(&p->pieces, corpus));
-        if (p->pieces.document_count == 0)
+    SpoolRecord record;
+    bool found;
+    TRY(spool_rewind(p->spool));
+    for (int64_t index = 0;;) {
+        TRY(spool_next(p->spool, &record, &found));
+        if (!found)
             return LMU_OK;
-        TRY(batch_write(p, first, side));
-        progress_report(p->progress, "tokenising", (double)corpus_position(corpus), (double)corpus_size(corpus),
-                        "bytes", NULL);
+        if (record.mark == MARK_DROPPED) {
+            TRY(spool_pass(p->spool, record.tokens));
+            continue;
+        }
+        bool valid = record.mark == MARK_VALID || is_held_out(p, index);
+        index += record.mark == MARK_INPUT;
+        TRY(document_write(p, record.tokens, record.bytes, valid ? SIDE_VALID : SIDE_TRAIN));
     }
 }
 
-/* ---- holding out ---- */
+/* ---- holding out a part of a single document ---- */
 
-static lmu_status documents_count(Preparing *p, Corpus *corpus)
+/* A place between two tokens; bytes 0: none. */
+typedef struct Cut {
+    int64_t tokens, bytes; /* before it */
+} Cut;
+
+/* Where a document is cut so that about `fraction` of it follows: at the last border of tokens before that place which follows a
+ * line break; without one in the tenth of the text before it, at one before a space, and without that, between two characters. */
+static lmu_status cut_find(Preparing *p, const SpoolRecord *record, Cut *out)
 {
-    for (p->documents = 0;; p->documents++) {
-        Document document;
-        TRY(interrupted(p));
-        TRY(corpus_next(corpus, &document));
-        if (!document.text)
-            break;
-        free(document.text);
-        progress_report(p->progress, "reading", (double)corpus_position(corpus), (double)corpus_size(corpus), "bytes",
-                        NULL);
+    int64_t target = (int64_t)((double)record->bytes * (1 - p->fraction)), least = target - target / 10;
+    Cut line = {0}, space = {0}, other = {0}, at = {0};
+    bool line_ended = false;
+    for (; at.tokens < record->tokens && (at.bytes <= target || other.bytes == 0); at.tokens++) {
+        uint32_t id;
+        size_t length;
+        TRY(spool_read(p->spool, &id, 1));
+        const char *bytes = tokenizer_bytes(p->tokenizer, id, &length);
+        if (at.bytes > 0 && line_ended)
+            line = at;
+        if (at.bytes > 0 && bytes[0] == ' ')
+            space = at;
+        if (at.bytes > 0 && ((unsigned char)bytes[0] & 0xC0) != 0x80)
+            other = at;
+        line_ended = bytes[length - 1] == '\n';
+        at.bytes += (int64_t)length;
     }
-    corpus_rewind(corpus);
+    *out = line.bytes > 0 && line.bytes >= least ? line : space.bytes > 0 && space.bytes >= least ? space : other;
     return LMU_OK;
 }
 
-/* Where a single document is cut so that `fraction` of it follows: after the last line break before that place; without one
- * in the tenth of the text before it, at a space, and without that, between two characters. */
-static size_t document_cut(const char *text, size_t size, double fraction)
+static lmu_status single_write(Preparing *p)
 {
-    size_t target = (size_t)((double)size * (1 - fraction));
-    if (target < 1)
-        target = 1;
-    if (target > size - 1)
-        target = size - 1;
-    size_t least = target - target / 10 > 0 ? target - target / 10 : 1;
-    for (int pass = 0; pass < 2; pass++)
-        for (size_t at = target; at >= least; at--)
-            if (pass == 0 ? text[at - 1] == '\n' : text[at] == ' ')
-                return at;
-    size_t at = target;
-    while (at > 1 && ((unsigned char)text[at] & 0xC0) == 0x80)
-        at--;
-    return at;
-}
-
-static lmu_status part_write(Preparing *p, const char *text, size_t size, Side side)
-{
-    Document part = {malloc(size), size};
-    if (!part.text)
-        return error_set(LMU_MEMORY, "no memory for a document of %zu bytes", size);
-    memcpy(part.text, text, size);
-    pieces_clear(&p->pieces);
-    TRY(pieces_add(&p->pieces, part));
-    return batch_write(p, 0, side);
-}
-
-static lmu_status single_write(Preparing *p, Corpus *corpus)
-{
-    Document document;
-    lmu_status status;
-    TRY(corpus_next(corpus, &document));
-    if (document.size < 2) {
-        status =
-            error_set(LMU_USAGE, "the only document has %zu bytes: too short to hold out a part of it", document.size);
-        goto done;
+    SpoolRecord record;
+    bool found;
+    Cut cut;
+    for (int pass = 0; pass < 2; pass++) {
+        TRY(spool_rewind(p->spool));
+        TRY(spool_next(p->spool, &record, &found));
+        while (record.mark != MARK_INPUT) {
+            TRY(spool_pass(p->spool, record.tokens));
+            TRY(spool_next(p->spool, &record, &found));
+        }
+        if (pass == 0)
+            TRY(cut_find(p, &record, &cut));
     }
-    size_t cut = document_cut(document.text, document.size, p->fraction);
-    progress_say(p->progress, "There is one document, so its last %.1f%% (%zu of %zu bytes) are held out.",
-                 100.0 * (double)(document.size - cut) / (double)document.size, document.size - cut, document.size);
-    ATTEMPT(part_write(p, document.text, cut, SIDE_TRAIN));
-    ATTEMPT(part_write(p, document.text + cut, document.size - cut, SIDE_VALID));
-done:
-    free(document.text);
-    return status;
+    if (cut.bytes == 0)
+        return error_set(LMU_USAGE, "the only document has %" PRId64 " bytes: too short to hold out a part of it",
+                         record.bytes);
+    int64_t rest = record.bytes - cut.bytes;
+    progress_say(p->progress,
+                 "There is one document, so its last %.1f%% (%" PRId64 " of %" PRId64 " bytes) are held out.",
+                 100.0 * (double)rest / (double)record.bytes, rest, record.bytes);
+    TRY(document_write(p, cut.tokens, cut.bytes, SIDE_TRAIN));
+    return document_write(p, record.tokens - cut.tokens, rest, SIDE_VALID);
 }
 
-static lmu_status held_out_write(Preparing *p, Corpus *corpus)
+/* ---- the whole ---- */
+
+/* The message about a document that was skipped, of the first fault that has one. */
+static const char *first_skipped(const Preparing *p)
 {
-    TRY(documents_count(p, corpus));
-    if (p->documents == 1)
-        return single_write(p, corpus);
-    p->held_out = llround((double)p->documents * p->fraction);
-    if (p->held_out < 1)
-        p->held_out = 1;
-    if (p->held_out > p->documents - 1)
-        p->held_out = p->documents - 1;
-    return corpus_write(p, corpus, SIDES);
+    for (int fault = 0; fault < CORPUS_FAULTS; fault++)
+        if (p->result.skipped[fault].count > 0)
+            return p->result.skipped[fault].first;
+    return "";
 }
 
 static lmu_status sides_write(Preparing *p)
 {
-    lmu_status status;
     const PrepareOptions *options = p->options;
-    Corpus *corpus = NULL, *valid = NULL;
-    ATTEMPT(corpus_open(options->inputs, options->input_count, &corpus));
-    if (options->valid_count > 0) {
-        ATTEMPT(corpus_open(options->valid_inputs, options->valid_count, &valid));
-        ATTEMPT(corpus_write(p, corpus, SIDE_TRAIN));
-        ATTEMPT(corpus_write(p, valid, SIDE_VALID));
-    } else {
-        ATTEMPT(held_out_write(p, corpus));
+    TRY(corpus_spool(p, options->inputs, options->input_count, MARK_INPUT));
+    if (options->valid_count > 0)
+        TRY(corpus_spool(p, options->valid_inputs, options->valid_count, MARK_VALID));
+    if (p->documents == 0)
+        return error_set(LMU_FORMAT, "no document of the inputs can be read; the first: %s", first_skipped(p));
+    if (options->valid_count == 0 && p->documents == 1)
+        return single_write(p);
+    if (options->valid_count == 0) {
+        p->held_out = llround((double)p->documents * p->fraction);
+        p->held_out = p->held_out < 1 ? 1 : p->held_out;
+        p->held_out = p->held_out > p->documents - 1 ? p->documents - 1 : p->held_out;
     }
-done:
-    corpus_close(corpus);
-    corpus_close(valid);
-    return status;
+    TRY(documents_write(p));
+    if (p->result.valid.documents == 0)
+        return error_set(LMU_FORMAT, "no held-out document is left: they cannot be read, or all are training text too");
+    return LMU_OK;
 }
 
-/* ---- the whole ---- */
+/* A special token whose name holds a space may be where a document would be cut. */
+static bool specials_hold_spaces(const Tokenizer *tokenizer)
+{
+    size_t length;
+    for (uint32_t id = 0; id < (uint32_t)tokenizer_size(tokenizer); id++) {
+        const char *name = tokenizer_bytes(tokenizer, id, &length);
+        if (tokenizer_is_special(tokenizer, id) && memchr(name, ' ', length))
+            return true;
+    }
+    return false;
+}
 
 static lmu_status preparing_open(Preparing *p)
 {
@@ -284,10 +439,12 @@ static lmu_status preparing_open(Preparing *p)
         return error_set(LMU_USAGE, "a held-out fraction of %g: it lies between 0 and 1", p->options->valid_fraction);
     p->fraction = p->options->valid_fraction > 0 ? p->options->valid_fraction : 0.05;
     p->threads = p->options->threads > 0 ? p->options->threads : machine_threads(NULL, 0);
+    p->batch[0].whole = p->batch[1].whole = p->options->specials && specials_hold_spaces(p->tokenizer);
     TRY(memory_new(&p->encoder, (size_t)p->threads, sizeof *p->encoder, "the encoders"));
     for (int i = 0; i < p->threads; i++)
         TRY(encoder_open(p->tokenizer, &p->encoder[i]));
     TRY(place_open(p));
+    TRY(spool_open(p->fresh, tokenizer_size(p->tokenizer), &p->spool));
     TRY(shard_begin(p, SIDE_TRAIN, PREPARE_TRAIN));
     return shard_begin(p, SIDE_VALID, PREPARE_VALID);
 }
@@ -311,11 +468,11 @@ lmu_status prepare_run(const PrepareOptions *options, const Tokenizer *tokenizer
                        PrepareResult *result)
 {
     lmu_status status;
-    Preparing p = {.options = options, .tokenizer = tokenizer, .progress = progress};
+    Preparing p = {.options = options, .tokenizer = tokenizer, .progress = progress, .lock = -1};
     ATTEMPT(preparing_open(&p));
     ATTEMPT(sides_write(&p));
     ATTEMPT(preparing_finish(&p));
-    *result = (PrepareResult){p.written[SIDE_TRAIN], p.written[SIDE_VALID]};
+    *result = p.result;
 done:
     preparing_close(&p);
     return status;

@@ -60,9 +60,11 @@ static lmu_status batch_write(Tokenising *t)
     for (size_t i = 0; i < t->pieces.document_count; i++) {
         for (; piece < t->pieces.piece_count && t->pieces.piece[piece].document == i; piece++)
             TRY(shard_writer_put(t->writer, t->list[piece].id, t->list[piece].count));
+        t->bytes += (int64_t)t->pieces.document[i].size;
+        if (t->pieces.document[i].continues)
+            continue;
         TRY(shard_writer_put(t->writer, &end, 1));
         t->documents++;
-        t->bytes += (int64_t)t->pieces.document[i].size;
     }
     return LMU_OK;
 }

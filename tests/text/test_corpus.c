@@ -30,7 +30,7 @@ static void read_all(char *const *inputs, size_t count, char *out, size_t room)
             break;
         assert_int_equal(strlen(document.text), document.size);
         assert_true(strlen(out) + document.size + 2 < room);
-        strcat(strcat(out, document.text), "|");
+        strcat(strcat(out, document.text), document.continues ? "" : "|");
         free(document.text);
     }
     assert_int_equal(corpus_position(corpus), corpus_size(corpus));
@@ -102,13 +102,9 @@ static void test_large(void **state)
         Corpus *corpus;
         Document document;
         assert_done(corpus_open(&path, 1, &corpus));
-        for (int pass = 0; pass < 2; pass++) {
-            assert_done(corpus_next(corpus, &document));
-            assert_int_equal(document.size, size - 10);
-            free(document.text);
-            if (pass == 0)
-                corpus_rewind(corpus);
-        }
+        assert_done(corpus_next(corpus, &document));
+        assert_int_equal(document.size, size - 10);
+        free(document.text);
         assert_done(corpus_next(corpus, &document));
         assert_string_equal(document.text, "next");
         free(document.text);
