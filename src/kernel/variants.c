@@ -2,6 +2,7 @@
 #include "kernel/kernels.h"
 
 #define DECLARE(variant)                                                                                               \
+    void simd_normal_##variant(void);                                                                                  \
     void simd_pointwise_##variant(Kernels *);                                                                          \
     void simd_norm_##variant(Kernels *);                                                                               \
     void simd_product_##variant(Kernels *);                                                                            \
@@ -11,6 +12,7 @@
     void simd_optimiser_##variant(Kernels *);                                                                          \
     static void override_##variant(Kernels *table)                                                                     \
     {                                                                                                                  \
+        simd_normal_##variant();                                                                                       \
         simd_pointwise_##variant(table);                                                                               \
         simd_norm_##variant(table);                                                                                    \
         simd_product_##variant(table);                                                                                 \

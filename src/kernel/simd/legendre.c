@@ -308,7 +308,7 @@ static float *step_attend(const LegendreShape *s, const AttentionParameters *a, 
     const float *pooling = (const float *)a->p;
     float *weight = o->score + p * p, scaling = 1 / sqrtf((float)s->channels);
     memset(o->score, 0, (size_t)(p * p + p) * sizeof(float));
-    dot_product(p, p, 1, dp, o->f, dp, 0, o->f + p * dp, dp, 0, o->score, p);
+    dot_product(p, p, 1, dp, (DotOperand){o->f, dp, 0}, (DotOperand){o->f + p * dp, dp, 0}, o->score, p);
     for (int64_t i = 0; i < p; i++) {
         float *row = o->score + i * p, top = row[0], total = 0;
         for (int64_t j = 1; j < p; j++)
@@ -351,7 +351,7 @@ static void step_back(const LegendreShape *s, const AttentionParameters *a, cons
     float *dweight = o->score + p * p + p, *dscore = dweight + 2 * p, scaling = 1 / sqrtf((float)s->channels);
     const float *query = o->f, *key = query + p * dp, *value = key + p * dp, *pooling = (const float *)a->p;
     memset(dweight, 0, (size_t)p * sizeof(float));
-    dot_product(1, p, 1, dp, o->dy, 0, 0, value, dp, 0, dweight, p);
+    dot_product(1, p, 1, dp, (DotOperand){o->dy, 0, 0}, (DotOperand){value, dp, 0}, dweight, p);
     for (int64_t i = 0; i < p; i++) {
         const float *row = o->score + i * p;
         float mean = 0;
@@ -375,7 +375,7 @@ static void chunk_project_back(const LegendreShape *s, const AttentionParameters
 {
     int64_t q = s->order, dp = padded(s->channels), rows = 3 * a->reduced;
     float *dl = o->partial, *dbias = dl + rows * q;
-    dot_product(rows, q, chunk->count, dp, o->dz, dp, rows * dp, o->m, dp, q * dp, dl, q);
+    dot_product(rows, q, chunk->count, dp, (DotOperand){o->dz, dp, rows * dp}, (DotOperand){o->m, dp, q * dp}, dl, q);
     for (int64_t i = 0; i < rows; i++) {
         vec total = {0};
         for (int64_t t = 0; t < chunk->count; t++)

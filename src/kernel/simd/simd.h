@@ -5,6 +5,7 @@
 #include "kernel/kernels.h"
 #include "kernel/simd/vector.h"
 
+void VARIANT_NAME(simd_normal)(void); /* fills the table behind normal_vec */
 void VARIANT_NAME(simd_pointwise)(Kernels *table);
 void VARIANT_NAME(simd_norm)(Kernels *table);
 void VARIANT_NAME(simd_product)(Kernels *table);

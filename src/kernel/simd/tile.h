@@ -3,6 +3,8 @@
 #ifndef LMU_KERNEL_SIMD_TILE_H
 #define LMU_KERNEL_SIMD_TILE_H
 
+#include <stdbool.h>
+
 #include "kernel/simd/vector.h"
 
 typedef struct TileOperand { /* the scalars a: a[i * row + k * column] */
@@ -67,51 +69,53 @@ static inline void tile_product(int64_t m, int64_t n, int64_t k, TileOperand a, 
 
 /* c [m x n] += sum over segments and channels of a_i b_j: a [m x d] and b [n x d] in each of `segments` segments. c has a
  * row stride; d is a multiple of LANES. */
-INLINE void dot_block(int rows, int columns, int64_t segments, int64_t d, const float *a, int64_t a_row,
-                      int64_t a_segment, const float *b, int64_t b_row, int64_t b_segment, float *c, int64_t c_row)
+typedef struct DotOperand { /* the vectors: data + segment * segment_stride + i * row */
+    const float *data;
+    int64_t row, segment;
+} DotOperand;
+
+#define DOT_COLUMNS 4
+#define DOT_ROWS (LANES / DOT_COLUMNS) /* so that the sums of a block fill one vector */
+
+/* rows x columns sums, the others of the block left out. */
+INLINE void dot_block(int rows, int columns, int64_t segments, int64_t d, DotOperand a, DotOperand b, float *c,
+                      int64_t c_row)
 {
-    vec total[4][4];
-    for (int i = 0; i < rows; i++)
-        for (int j = 0; j < columns; j++)
-            total[i][j] = splat(0);
+    vec total[DOT_ROWS * DOT_COLUMNS] = {{0}};
     for (int64_t s = 0; s < segments; s++)
         for (int64_t l = 0; l < d; l += LANES) {
-            vec right[4];
+            vec right[DOT_COLUMNS];
             for (int j = 0; j < columns; j++)
-                right[j] = load(b + s * b_segment + j * b_row + l);
+                right[j] = load(b.data + s * b.segment + j * b.row + l);
             for (int i = 0; i < rows; i++) {
-                vec left = load(a + s * a_segment + i * a_row + l);
+                vec left = load(a.data + s * a.segment + i * a.row + l);
                 for (int j = 0; j < columns; j++)
-                    total[i][j] += left * right[j];
+                    total[i * DOT_COLUMNS + j] += left * right[j];
             }
         }
+    float sums[LANES];
+    store(sums, reduce_each(total));
     for (int i = 0; i < rows; i++)
         for (int j = 0; j < columns; j++)
-            c[i * c_row + j] += reduce_sum(total[i][j]);
+            c[i * c_row + j] += sums[i * DOT_COLUMNS + j];
 }
 
-#if LANES == 16
-#define DOT_ROWS 4
-#else
-#define DOT_ROWS 2
-#endif
-
-static inline void dot_product(int64_t m, int64_t n, int64_t segments, int64_t d, const float *a, int64_t a_row,
-                               int64_t a_segment, const float *b, int64_t b_row, int64_t b_segment, float *c,
+static inline void dot_product(int64_t m, int64_t n, int64_t segments, int64_t d, DotOperand a, DotOperand b, float *c,
                                int64_t c_row)
 {
     for (int64_t i = 0; i < m; i += i + DOT_ROWS <= m ? DOT_ROWS : 1)
-        for (int64_t j = 0; j < n; j += j + 4 <= n ? 4 : 1) {
-            const float *left = a + i * a_row, *right = b + j * b_row;
+        for (int64_t j = 0; j < n; j += j + DOT_COLUMNS <= n ? DOT_COLUMNS : 1) {
+            bool rows = i + DOT_ROWS <= m, columns = j + DOT_COLUMNS <= n;
+            DotOperand left = {a.data + i * a.row, a.row, a.segment}, right = {b.data + j * b.row, b.row, b.segment};
             float *out = c + i * c_row + j;
-            if (i + DOT_ROWS <= m && j + 4 <= n)
-                dot_block(DOT_ROWS, 4, segments, d, left, a_row, a_segment, right, b_row, b_segment, out, c_row);
-            else if (i + DOT_ROWS <= m)
-                dot_block(DOT_ROWS, 1, segments, d, left, a_row, a_segment, right, b_row, b_segment, out, c_row);
-            else if (j + 4 <= n)
-                dot_block(1, 4, segments, d, left, a_row, a_segment, right, b_row, b_segment, out, c_row);
+            if (rows && columns)
+                dot_block(DOT_ROWS, DOT_COLUMNS, segments, d, left, right, out, c_row);
+            else if (rows)
+                dot_block(DOT_ROWS, 1, segments, d, left, right, out, c_row);
+            else if (columns)
+                dot_block(1, DOT_COLUMNS, segments, d, left, right, out, c_row);
             else
-                dot_block(1, 1, segments, d, left, a_row, a_segment, right, b_row, b_segment, out, c_row);
+                dot_block(1, 1, segments, d, left, right, out, c_row);
         }
 }
 

@@ -65,14 +65,52 @@ INLINE vec abs_vec(vec a)
     return (vec)((ivec)a & 0x7fffffff);
 }
 
+/* Constant vectors of integers, spelled by a macro f(l, w) of the lane. */
+#define FOUR_LANES(f, l, w) f(l, w), f((l) + 1, w), f((l) + 2, w), f((l) + 3, w)
+#if LANES == 4
+#define EVERY_LANE(f, w) ((ivec){FOUR_LANES(f, 0, w)})
+#elif LANES == 8
+#define EVERY_LANE(f, w) ((ivec){FOUR_LANES(f, 0, w), FOUR_LANES(f, 4, w)})
+#else
+#define EVERY_LANE(f, w) ((ivec){FOUR_LANES(f, 0, w), FOUR_LANES(f, 4, w), FOUR_LANES(f, 8, w), FOUR_LANES(f, 12, w)})
+#endif
+
+#define LANE_AHEAD(l, w) (((l) + (w)) % LANES)
+
+/* Pairwise, in a fixed order. */
 INLINE float reduce_sum(vec v)
 {
-    float lane[LANES];
-    memcpy(lane, &v, sizeof v);
-    for (int half = LANES / 2; half > 0; half /= 2) /* pairwise, in a fixed order */
-        for (int i = 0; i < half; i++)
-            lane[i] += lane[i + half];
-    return lane[0];
+#if LANES > 8
+    v += __builtin_shuffle(v, EVERY_LANE(LANE_AHEAD, 8));
+#endif
+#if LANES > 4
+    v += __builtin_shuffle(v, EVERY_LANE(LANE_AHEAD, 4));
+#endif
+    v += __builtin_shuffle(v, EVERY_LANE(LANE_AHEAD, 2));
+    v += __builtin_shuffle(v, EVERY_LANE(LANE_AHEAD, 1));
+    return v[0];
+}
+
+/* Of two vectors of blocks of 2w lanes: the first and the second halves of the blocks, a's and b's in turn. */
+#define FIRST_HALF(l, w) ((l) / (w) % 2 * LANES + (l) / (2 * (w)) * 2 * (w) + (l) % (w))
+#define SECOND_HALF(l, w) (FIRST_HALF(l, w) + (w))
+#define FOLD(a, b, w)                                                                                                  \
+    (__builtin_shuffle(a, b, EVERY_LANE(FIRST_HALF, w)) + __builtin_shuffle(a, b, EVERY_LANE(SECOND_HALF, w)))
+
+/* The sums of LANES vectors: lane i is that of v[i], and added up in the order of reduce_sum. v is destroyed. */
+INLINE vec reduce_each(vec *v)
+{
+#if LANES > 8
+    for (int i = 0; i < 8; i++)
+        v[i] = FOLD(v[i], v[i + 8], 8);
+#endif
+#if LANES > 4
+    for (int i = 0; i < 4; i++)
+        v[i] = FOLD(v[i], v[i + 4], 4);
+#endif
+    for (int i = 0; i < 2; i++)
+        v[i] = FOLD(v[i], v[i + 2], 2);
+    return FOLD(v[0], v[1], 1);
 }
 
 INLINE float reduce_max(vec v)
@@ -108,8 +146,41 @@ INLINE vec exp_vec(vec x)
     return select_vec(x == x, result, x);
 }
 
-/* Phi(x), the standard normal distribution, and its density phi(x) from one exponential: Abramowitz & Stegun 7.1.26, absolute
- * error of Phi below 1e-7. */
+/* Phi(x), the standard normal distribution, and its density phi(x).
+ *
+ * With 16 lanes a table of polynomials costs less than an exponential and a division: the tail Phi(-|x|) is one of NORMAL_PIECES
+ * polynomials of degree 6, whose coefficients a register shuffle looks up, and phi its derivative (normal.c fits them; absolute
+ * error of Phi below 1e-7, of phi below 2e-7). Else both come from one exponential: Abramowitz & Stegun 7.1.26, absolute error of Phi
+ * below 1e-7. */
+#define NORMAL_PIECES 16
+#define NORMAL_DEGREE 6
+#define NORMAL_END 6.0f /* beyond it both are 0: they are below 1e-8 */
+extern float VARIANT_NAME(normal_tail)[NORMAL_DEGREE + 1][NORMAL_PIECES];
+
+#if LANES == NORMAL_PIECES
+INLINE vec normal_coefficient(int power, ivec piece)
+{
+    return __builtin_shuffle(load(VARIANT_NAME(normal_tail)[power]), piece);
+}
+
+INLINE void normal_vec(vec x, vec *distribution, vec *density)
+{
+    const float scale = NORMAL_PIECES / NORMAL_END;
+    vec far = abs_vec(x) * scale, place = min_vec(far, splat(NORMAL_PIECES - 1e-5f));
+    ivec piece = __builtin_convertvector(place, ivec);
+    vec t = place - __builtin_convertvector(piece, vec) - 0.5f; /* -1/2 .. 1/2 in the piece */
+    vec tail = normal_coefficient(NORMAL_DEGREE, piece), slope = splat(0);
+#pragma GCC unroll 8
+    for (int k = NORMAL_DEGREE - 1; k >= 0; k--) {
+        slope = slope * t + tail;
+        tail = tail * t + normal_coefficient(k, piece);
+    }
+    tail = select_vec(far < (float)NORMAL_PIECES, tail, splat(0));
+    slope = select_vec(far < (float)NORMAL_PIECES, slope, splat(0));
+    *distribution = select_vec(x < 0, tail, 1.0f - tail);
+    *density = slope * -scale;
+}
+#else
 INLINE void normal_vec(vec x, vec *distribution, vec *density)
 {
     vec magnitude = abs_vec(x) * 0.70710678118654752f;
@@ -124,6 +195,7 @@ INLINE void normal_vec(vec x, vec *distribution, vec *density)
     *distribution = select_vec(x < 0, tail, 1.0f - tail);
     *density = e * 0.39894228040143268f;
 }
+#endif
 
 INLINE vec gelu_vec(vec x)
 {
