@@ -193,12 +193,184 @@ static void test_bad_zstd(void **state)
     check_refused(scratch_text("a.jsonl.zst", "\x28\xB5"), LMU_FORMAT, "a.jsonl.zst: truncated");
 }
 
+/* ---- parts ---- */
+
+/* A long text comes in parts that join to it, cut where pre-tokens are not. */
+static void check_parts(char *path, const char *expected, size_t size, bool whole)
+{
+    Corpus *corpus;
+    Document document;
+    size_t at = 0, parts = 0;
+    assert_done(corpus_open(&path, 1, &corpus));
+    if (whole)
+        corpus_keep_whole(corpus);
+    do {
+        assert_done(corpus_next(corpus, &document));
+        assert_non_null(document.text);
+        assert_true(at + document.size <= size);
+        assert_memory_equal(document.text, expected + at, document.size);
+        at += document.size;
+        parts++;
+        if (document.continues) /* a space between two letters */
+            assert_true(expected[at] == ' ' && expected[at - 1] > ' ' && expected[at + 1] > ' ');
+        free(document.text);
+    } while (document.continues);
+    assert_int_equal(at, size);
+    assert_true(whole ? parts == 1 : parts > 3);
+    assert_done(corpus_next(corpus, &document));
+    assert_null(document.text);
+    corpus_close(corpus);
+}
+
+static void test_parts(void **state)
+{
+    (void)state;
+    size_t size = ((size_t)5 << 20) + 77, from = (size_t)3 << 19, run = (size_t)3 << 20;
+    char *text = malloc(size + 32);
+    strcpy(text, "{\"text\": \"");
+    char *body = text + strlen(text);
+    for (size_t i = 0; i < size; i++)
+        body[i] = i % 7 == 3 ? ' ' : (char)('a' + i % 23);
+    memset(body + from - 1000, 'x', 2000);
+    for (int pass = 0; pass < 2; pass++) {
+        if (pass == 1) /* a run that is longer than a part */
+            memset(body + from / 2, 'x', run - from);
+        strcpy(body + size, "\"}");
+        char *lines = scratch_text("parts.jsonl", text), *packed = write_zstd("parts.txt.zst", body, size, 0);
+        char *plain = scratch_write("parts.txt", body, size);
+        for (int whole = 0; whole < 2; whole++) {
+            check_parts(lines, body, size, whole);
+            check_parts(packed, body, size, whole);
+            check_parts(plain, body, size, whole);
+        }
+    }
+    free(text);
+}
+
+/* A NUL byte far behind parts that were given already is found, at its place. */
+static void test_late_nul(void **state)
+{
+    (void)state;
+    size_t size = (size_t)3 << 20;
+    char *text = malloc(size);
+    for (size_t i = 0; i < size; i++)
+        text[i] = i % 5 == 4 ? ' ' : 'a';
+    text[2500001] = '\0';
+    check_refused(scratch_write("late.txt", text, size), LMU_FORMAT, "late.txt: byte 2500001 is NUL");
+    free(text);
+}
+
+/* ---- options ---- */
+
+static void test_field(void **state)
+{
+    (void)state;
+    char *path =
+        scratch_text("a.jsonl", "{\"text\": 5, \"body\": \"one\"}\n{\"body\": \"two\"}\n{\"text\": \"three\"}\n");
+    Corpus *corpus;
+    Document document;
+    assert_done(corpus_open(&path, 1, &corpus));
+    corpus_use_field(corpus, "body");
+    for (int i = 0; i < 2; i++) {
+        assert_done(corpus_next(corpus, &document));
+        assert_string_equal(document.text, i == 0 ? "one" : "two");
+        free(document.text);
+    }
+    assert_refused(corpus_next(corpus, &document), LMU_FORMAT, "a.jsonl:3: the field \"body\" is missing");
+    corpus_close(corpus);
+}
+
+/* A directory with one of every fault between good documents. */
+static void mixed_files(void)
+{
+    static char text[2500000];
+    for (size_t i = 0; i < sizeof text; i++)
+        text[i] = i % 5 == 4 ? ' ' : (char)('a' + i * i % 7);
+    assert_done(directory_make(scratch_path("mixed")));
+    scratch_text("mixed/a.jsonl",
+                 "{\"text\": \"a1\"}\n{broken\n{\"text\": \"\\ud800\"}\n{\"txt\": \"a\"}\n{\"text\": 5}\n"
+                 "[]\n{\"text\": \"a2\"}\n{\"text\": \"\\u0000\"}\n{\"text\": \"cut");
+    scratch_text("mixed/b.txt", "b");
+    scratch_text("mixed/c.txt", "");
+    scratch_text("mixed/d.jsonl", "\n");
+    write_zstd("mixed/e.txt.zst", text, sizeof text, 3); /* parts of it come before its end is missed */
+    write_zstd("mixed/f.jsonl.zst", "{\"text\": \"f\"}\n", 14, 2);
+    scratch_text("mixed/g.txt.zst", "no zstd");
+    text[sizeof text - 1] = '\0';
+    scratch_write("mixed/h.txt", text, sizeof text);
+    /* Opening works, reading fails, for root too. */
+    assert_int_equal(symlink("/proc/self/mem", scratch_path("mixed/i.txt")), 0);
+    scratch_text("mixed/j.txt", "j");
+    scratch_text("mixed/k.jsonl", "not one good line\n");
+}
+
+static void test_skip_bad(void **state)
+{
+    (void)state;
+    mixed_files();
+    char *path = scratch_path("mixed"), good[64] = "";
+    Corpus *corpus;
+    Document document;
+    int spoilt = 0;
+    assert_done(corpus_open(&path, 1, &corpus));
+    corpus_skip_bad(corpus);
+    for (;;) {
+        assert_done(corpus_next(corpus, &document));
+        if (!document.text)
+            break;
+        if (document.size < 10 && !document.spoilt)
+            strcat(strcat(good, document.text), "|");
+        spoilt += document.spoilt;
+        free(document.text);
+    }
+    assert_string_equal(good, "a1|a2|b|j|");
+    assert_int_equal(spoilt, 2); /* e and h had given parts */
+    static const struct {
+        int64_t count;
+        const char *first;
+    } expected[CORPUS_FAULTS] = {
+        [CORPUS_UNREADABLE] = {1, "mixed/i.txt: cannot read"},
+        [CORPUS_DAMAGED] = {3, "mixed/e.txt.zst: truncated"},
+        [CORPUS_BINARY] = {1, "mixed/h.txt: byte 2499999 is NUL"},
+        [CORPUS_EMPTY] = {2, "mixed/c.txt: is empty"},
+        [CORPUS_NO_JSON] = {5, "mixed/a.jsonl:2: column"},
+        [CORPUS_NO_FIELD] = {3, "mixed/a.jsonl:4: the field \"text\" is missing"},
+    };
+    for (int fault = 0; fault < CORPUS_FAULTS; fault++) {
+        const char *first;
+        assert_int_equal(corpus_skipped(corpus, (CorpusFault)fault, &first), expected[fault].count);
+        assert_non_null(strstr(first, expected[fault].first));
+        assert_true(strlen(corpus_fault_name((CorpusFault)fault)) > 10);
+    }
+    assert_int_equal(corpus_position(corpus), corpus_size(corpus));
+    corpus_close(corpus);
+    check_refused(scratch_path("mixed"), LMU_FORMAT, "a.jsonl:2: column");
+    check_refused(scratch_path("mixed/i.txt"), LMU_IO, "i.txt: cannot read");
+}
+
+static void test_interrupted(void **state)
+{
+    (void)state;
+    volatile sig_atomic_t stop = 1;
+    Progress progress = {.interrupt = &stop};
+    char *path = scratch_text("a.txt", "text");
+    Corpus *corpus;
+    Document document;
+    assert_done(corpus_open(&path, 1, &corpus));
+    corpus_skip_bad(corpus);
+    corpus_watch(corpus, &progress);
+    assert_refused(corpus_next(corpus, &document), LMU_INTERRUPTED, "interrupted");
+    corpus_close(corpus);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_text),      cmocka_unit_test(test_lines),     cmocka_unit_test(test_zstd),
-        cmocka_unit_test(test_large),     cmocka_unit_test(test_directory), cmocka_unit_test(test_bad_inputs),
-        cmocka_unit_test(test_bad_lines), cmocka_unit_test(test_bad_zstd),
+        cmocka_unit_test(test_text),        cmocka_unit_test(test_lines),     cmocka_unit_test(test_zstd),
+        cmocka_unit_test(test_large),       cmocka_unit_test(test_directory), cmocka_unit_test(test_bad_inputs),
+        cmocka_unit_test(test_bad_lines),   cmocka_unit_test(test_bad_zstd),  cmocka_unit_test(test_parts),
+        cmocka_unit_test(test_late_nul),    cmocka_unit_test(test_field),     cmocka_unit_test(test_skip_bad),
+        cmocka_unit_test(test_interrupted),
     };
     return cmocka_run_group_tests(tests, scratch_open, scratch_close);
 }
