@@ -1,6 +1,10 @@
 /* Prepare: what is held out, that threads do not matter, and that a failure leaves what was there. */
 #include "text/testing.h"
 
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
 #include "text/bpe_train.h"
 #include "text/prepare.h"
 #include "text/shard.h"
@@ -191,38 +195,231 @@ static void test_single_document(void **state)
                    "the only document has 1 bytes: too short to hold out a part of it");
 }
 
-/* Shards are the same to the byte on any number of threads, and equal to encoding each document whole. */
-static void test_any_number_of_threads(void **state)
+/* A single document among duplicates and bad ones is cut too, and the bytes of both sides add up. */
+static void test_single_of_many(void **state)
 {
     (void)state;
-    char *input = scratch_path("long.jsonl"), *reference = NULL;
-    size_t reference_size = 0;
-    FILE *file = fopen(input, "w");
+    PrepareResult result;
+    char *out = scratch_path("single");
+    PrepareOptions options = {.valid_fraction = 0.5, .deduplicate = true, .skip_bad = true};
+    assert_done(
+        prepare(scratch_text("single.jsonl", "{bad\n{\"text\": \"1234\\n1234\\n\"}\n{\"text\": \"1234\\n1234\\n\"}\n"),
+                NULL, out, options, &result));
+    char *train = shard_text(out, PREPARE_TRAIN, &result.train), *valid = shard_text(out, PREPARE_VALID, &result.valid);
+    assert_string_equal(train, "1234\n<|endoftext|>");
+    assert_string_equal(valid, "1234\n<|endoftext|>");
+    assert_int_equal(result.duplicates, 1);
+    assert_int_equal(result.skipped[CORPUS_NO_JSON].count, 1);
+    free(train);
+    free(valid);
+}
+
+/* Documents that come in many parts and pieces, small ones between, and one without a place to cut. */
+static char *large_corpus(void)
+{
+    char *path = scratch_path("long.jsonl");
+    FILE *file = fopen(path, "w");
     for (int i = 0; i < 6; i++) {
         fprintf(file, "{\"text\": \"");
         for (int k = 0; k < 30000 * (i + 1); k++)
             fprintf(file, "the  sea %d %s", k * 7919 % 1000, k % 5 ? "and" : "\\n\\n  'tis ");
-        fprintf(file, "\"}\n");
+        fprintf(file, "\"}\n{\"text\": \"short %d\"}\n", i);
     }
+    fprintf(file, "{\"text\": \"");
+    for (int i = 0; i < 1500000; i++)
+        fputc("these"[i * 7 % 5], file);
+    fprintf(file, "\"}\n");
     fclose(file);
+    return path;
+}
+
+/* Shards are the same to the byte on any number of threads, and equal to encoding each document whole. */
+static void test_any_number_of_threads(void **state)
+{
+    (void)state;
+    char *input = large_corpus();
+    char *reference[2] = {NULL, NULL};
+    size_t reference_size[2];
     for (int threads = 1; threads <= 4; threads++) {
         PrepareResult result;
         char *out = scratch_path("long"), path[512], *data;
         size_t size;
-        assert_done(prepare(input, scratch_text("v.txt", "v"), out, (PrepareOptions){.threads = threads}, &result));
-        snprintf(path, sizeof path, "%s/%s", out, PREPARE_TRAIN);
-        assert_done(file_read(path, SIZE_MAX, &data, &size));
-        if (!reference) {
-            reference = data;
-            reference_size = size;
-            free(shard_text(out, PREPARE_TRAIN, &result.train));
-            continue;
+        PrepareOptions options = {.threads = threads, .valid_fraction = 0.3, .deduplicate = threads % 2};
+        assert_done(prepare(input, NULL, out, options, &result));
+        assert_int_equal(result.duplicates, 0);
+        for (int side = 0; side < 2; side++) {
+            snprintf(path, sizeof path, "%s/%s", out, side ? PREPARE_VALID : PREPARE_TRAIN);
+            assert_done(file_read(path, SIZE_MAX, &data, &size));
+            if (threads == 1) {
+                reference[side] = data;
+                reference_size[side] = size;
+                free(shard_text(out, side ? PREPARE_VALID : PREPARE_TRAIN, side ? &result.valid : &result.train));
+                continue;
+            }
+            assert_int_equal(size, reference_size[side]);
+            assert_memory_equal(data, reference[side], size);
+            free(data);
         }
-        assert_int_equal(size, reference_size);
-        assert_memory_equal(data, reference, size);
-        free(data);
     }
-    free(reference);
+    free(reference[0]);
+    free(reference[1]);
+}
+
+/* A document's ids are those of the document encoded whole, however it was cut for reading and for the threads. */
+static void test_pieces_change_no_id(void **state)
+{
+    (void)state;
+    size_t size = (size_t)3 << 20, got = 0;
+    char *text = malloc(size), *out = scratch_path("pieces"), path[512];
+    for (size_t i = 0; got + 40 < size; i++)
+        got += (size_t)sprintf(text + got, "the sea %zu%s", i * i % 1009, i % 7 ? " and " : "  \n\n'tis! ");
+    PrepareResult result;
+    assert_done(
+        prepare(scratch_write("t.txt", text, got), scratch_text("v.txt", "v"), out, (PrepareOptions){0}, &result));
+    snprintf(path, sizeof path, "%s/%s", out, PREPARE_TRAIN);
+    Shard shard;
+    IdList list = {0};
+    assert_done(shard_open(path, &shard));
+    assert_done(tokenizer_encode(tokenizer, text, got, false, &list));
+    assert_int_equal(shard.count, list.count + 1);
+    for (size_t i = 0; i < list.count; i++) {
+        int32_t id;
+        shard_read(&shard, (int64_t)i, 1, &id);
+        assert_int_equal(id, list.id[i]);
+    }
+    shard_close(&shard);
+    free(list.id);
+    free(text);
+}
+
+/* ---- options ---- */
+
+static void check_sides(const char *out, const PrepareResult *result, const char *train, const char *valid)
+{
+    char *text = shard_text(out, PREPARE_TRAIN, &result->train);
+    assert_string_equal(text, train);
+    free(text);
+    text = shard_text(out, PREPARE_VALID, &result->valid);
+    assert_string_equal(text, valid);
+    free(text);
+}
+
+static void test_deduplicate(void **state)
+{
+    (void)state;
+    PrepareResult result;
+    char *out = scratch_path("once");
+    char *input =
+        scratch_text("t.jsonl", "{\"text\": \"a\"}\n{\"text\": \"b\"}\n{\"text\": \"\\u0061\"}\n{\"text\": \"a \"}\n"
+                                "{\"text\": \"\"}\n{\"text\": \"\"}\n");
+    char *valid = scratch_text("v.jsonl", "{\"text\": \"b\"}\n{\"text\": \"c\"}\n{\"text\": \"c\"}\n");
+    assert_done(prepare(input, valid, out, (PrepareOptions){.deduplicate = true}, &result));
+    check_sides(out, &result, "a<|endoftext|>b<|endoftext|>a <|endoftext|><|endoftext|>", "c<|endoftext|>");
+    assert_int_equal(result.duplicates, 4);
+    assert_done(prepare(input, valid, out, (PrepareOptions){0}, &result));
+    assert_int_equal(result.duplicates, 0);
+    assert_int_equal(result.train.documents, 6);
+    assert_refused(prepare(input, scratch_text("w.jsonl", "{\"text\": \"b\"}\n"), out,
+                           (PrepareOptions){.deduplicate = true}, &result),
+                   LMU_FORMAT, "no held-out document is left");
+}
+
+/* Long documents that differ in one byte at any place are no duplicates; the same text as a file and as a line is one. */
+static void test_deduplicate_long(void **state)
+{
+    (void)state;
+    PrepareResult result;
+    size_t size = ((size_t)2 << 20) + 5;
+    char *text = malloc(size + 32);
+    assert_done(directory_make(scratch_path("alike")));
+    for (size_t i = 0; i < size; i++)
+        text[i] = i % 6 == 5 ? ' ' : 'a';
+    scratch_write("alike/a.txt", text, size);
+    scratch_write("alike/b.txt", text, size);
+    scratch_write("alike/c.txt", text, size - 1);
+    static const size_t places[] = {0, 7, 8, 1234567, ((size_t)2 << 20) + 4};
+    for (size_t i = 0; i < 5; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "alike/d%zu.txt", i);
+        text[places[i]] ^= 1;
+        scratch_write(name, text, size);
+        text[places[i]] ^= 1;
+    }
+    char *line = malloc(size + 32);
+    sprintf(line, "{\"text\": \"%.*s\"}", (int)size, text);
+    scratch_text("alike/e.jsonl", line);
+    assert_done(prepare(scratch_path("alike"), scratch_text("v.txt", "v"), scratch_path("once"),
+                        (PrepareOptions){.deduplicate = true}, &result));
+    assert_int_equal(result.train.documents, 7);
+    assert_int_equal(result.duplicates, 2);
+    free(line);
+    free(text);
+}
+
+static void test_skip_bad(void **state)
+{
+    (void)state;
+    PrepareResult result;
+    char *out = scratch_path("skipped");
+    size_t size = (size_t)2 << 20;
+    char *text = malloc(size);
+    for (size_t i = 0; i < size; i++)
+        text[i] = i % 6 == 5 ? ' ' : 'a';
+    text[size - 1] = '\0';
+    assert_done(directory_make(scratch_path("bad")));
+    scratch_text("bad/a.jsonl", "{\"text\": \"a\"}\n{bad\n{\"text\": \"b\"}\n{\"txt\": \"c\"}\n");
+    scratch_write("bad/b.txt", text, size); /* what came of it before the NUL is dropped */
+    scratch_text("bad/c.txt", "c");
+    free(text);
+    PrepareOptions options = {.skip_bad = true};
+    assert_done(
+        prepare(scratch_path("bad"), scratch_text("v.jsonl", "{bad\n{\"text\": \"v\"}\n"), out, options, &result));
+    check_sides(out, &result, "a<|endoftext|>b<|endoftext|>c<|endoftext|>", "v<|endoftext|>");
+    assert_int_equal(result.skipped[CORPUS_NO_JSON].count, 2);
+    assert_non_null(strstr(result.skipped[CORPUS_NO_JSON].first, "a.jsonl:2"));
+    assert_int_equal(result.skipped[CORPUS_NO_FIELD].count, 1);
+    assert_int_equal(result.skipped[CORPUS_BINARY].count, 1);
+    assert_int_equal(result.skipped[CORPUS_EMPTY].count, 0);
+    assert_string_equal(result.skipped[CORPUS_EMPTY].first, "");
+    assert_refused(prepare(scratch_text("all.jsonl", "{bad\n{worse\n"), NULL, out, options, &result), LMU_FORMAT,
+                   "no document of the inputs can be read; the first: ");
+    assert_refused(prepare(scratch_path("bad"), NULL, out, (PrepareOptions){0}, &result), LMU_FORMAT, "a.jsonl:2");
+}
+
+static void test_field_and_specials(void **state)
+{
+    (void)state;
+    PrepareResult result;
+    Shard shard;
+    char *out = scratch_path("field"), path[512];
+    PrepareOptions options = {.field = "body", .specials = true};
+    assert_done(prepare(scratch_text("t.jsonl", "{\"text\": 1, \"body\": \"a<|endoftext|>b\"}\n"),
+                        scratch_text("v.jsonl", "{\"body\": \"v\"}\n"), out, options, &result));
+    snprintf(path, sizeof path, "%s/%s", out, PREPARE_TRAIN);
+    assert_done(shard_open(path, &shard));
+    assert_int_equal(shard.count, 4);
+    shard_close(&shard);
+    check_sides(out, &result, "a<|endoftext|>b<|endoftext|>", "v<|endoftext|>");
+}
+
+/* What a killed process has left is removed by the next; what is not ours, or in use, stays. */
+static void test_leftovers(void **state)
+{
+    (void)state;
+    PrepareResult result;
+    static const char *const names[] = {"data.1.new", "data.99999.new", "data.x.new",
+                                        "data.5.old", "data2.5.new",    "data.5.new.txt"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char name[64];
+        snprintf(name, sizeof name, "left/%s/inside", names[i]);
+        assert_done(directory_make(scratch_path(name)));
+    }
+    int held = open(scratch_path("left/data.99999.new"), O_RDONLY | O_DIRECTORY);
+    assert_int_equal(flock(held, LOCK_EX), 0);
+    assert_done(prepare(scratch_text("t.txt", "the sea"), scratch_text("v.txt", "v"), scratch_path("left/data"),
+                        (PrepareOptions){0}, &result));
+    assert_names(scratch_path("left"), "data data.5.new.txt data.5.old data.99999.new data.x.new data2.5.new ");
+    close(held);
 }
 
 static void test_failure_leaves_the_old(void **state)
@@ -285,7 +482,14 @@ int main(void)
         cmocka_unit_test(test_valid_input),
         cmocka_unit_test(test_names_of_specials),
         cmocka_unit_test(test_single_document),
+        cmocka_unit_test(test_single_of_many),
         cmocka_unit_test(test_any_number_of_threads),
+        cmocka_unit_test(test_pieces_change_no_id),
+        cmocka_unit_test(test_deduplicate),
+        cmocka_unit_test(test_deduplicate_long),
+        cmocka_unit_test(test_skip_bad),
+        cmocka_unit_test(test_field_and_specials),
+        cmocka_unit_test(test_leftovers),
         cmocka_unit_test(test_failure_leaves_the_old),
         cmocka_unit_test(test_bad_places),
     };
