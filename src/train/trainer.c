@@ -1,10 +1,14 @@
 /* The loop of training. */
 #include "train/trainer_internal.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "base/random.h"
@@ -307,22 +311,37 @@ static lmu_status refuse_existing(const TrainRequest *request)
     return LMU_OK;
 }
 
+/* Two trainers in one directory would write over each other. A file system that knows no locks does without. */
+static lmu_status lock_run(Trainer *t)
+{
+    t->lock = open(t->request->run, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (t->lock >= 0 && flock(t->lock, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+        return error_set(LMU_USAGE, "%s: another process is training there; choose another --out", t->request->run);
+    return LMU_OK;
+}
+
 lmu_status train_run(const TrainRequest *request, TrainReport *report)
 {
-    Trainer t = {.request = request, .config = request->config, .progress = request->progress};
+    Trainer t = {.request = request, .config = request->config, .progress = request->progress, .lock = -1};
     lmu_status status;
     memset(report, 0, sizeof *report);
     ATTEMPT(refuse_existing(request));
+    if (request->resume)
+        ATTEMPT(lock_run(&t)); /* before its checkpoint is read */
     ATTEMPT(trainer_open(&t));
     if (request->resume)
         ATTEMPT(trainer_restore(&t));
     ATTEMPT(trainer_outlook(&t));
     ATTEMPT(directory_make(request->run));
+    if (!request->resume)
+        ATTEMPT(lock_run(&t));
     ATTEMPT(metrics_begin(&t));
     ATTEMPT(trainer_loop(&t));
     ATTEMPT(trainer_evaluate_whole(&t));
     trainer_report(&t, report);
 done:
     trainer_close(&t);
+    if (t.lock >= 0)
+        close(t.lock);
     return status;
 }

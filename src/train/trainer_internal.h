@@ -50,6 +50,7 @@ typedef struct Trainer {
     double started;          /* clock, moved on by evaluations */
     double saved;            /* clock of the last checkpoint */
     bool changed;            /* since then */
+    int lock;                /* descriptor of the run's directory, locked against a second trainer; -1: none */
     bool saved_any;          /* there is a checkpoint to go back to */
     double evaluated_share;  /* of the budget, at the last evaluation */
     double evaluate_seconds; /* spent in evaluations */

@@ -131,6 +131,19 @@ train 0 "held-out text: " $first --out "$run"
 same "$run" "killed and resumed"
 ls -A "$run" | grep -vxE 'best|last|metrics.jsonl' && complain "killed: left over in the run's directory"
 
+# Two at a time would write over each other.
+run=$work/twice
+"$lmu" train $tiny --time 60 --out "$run" >/dev/null 2>&1 </dev/null &
+process=$!
+while [ "$(reached "$run")" -lt 1 ] && kill -0 $process 2>/dev/null; do
+    sleep 0.01
+done
+train 2 "$run: another process is training there" $tiny --out "$run"
+kill -INT $process
+wait $process
+[ $? -eq 130 ] || complain "the first of two trainers was disturbed"
+run=$work/killed
+
 # A longer budget for the same run; options that would change the order of the data.
 train 0 "480 steps" --resume --out "$run" --tokens 76800
 [ "$(reached "$run")" -eq 480 ] || complain "a longer budget: ended at step $(reached "$run")"
@@ -202,11 +215,17 @@ refuse 1 "mixed/train.bin" --data "$work/mixed"
 : >"$work/mixed/train.bin"
 refuse 1 "mixed/train.bin" --data "$work/mixed"
 
+cp "$work/data/train.bin" "$work/mixed/train.bin"
+printf '\377\377' | dd of="$work/mixed/train.bin" bs=1 seek=24 conv=notrunc 2>/dev/null
+refuse 1 "mixed/train.bin: has a vocabulary of 65535 tokens, its tokenizer one of 300" --data "$work/mixed"
+cp -r "$work/data" "$work/"$'\377'
+refuse 2 "data cannot be written as JSON" --data "$work/"$'\377'
+
 # More than there is: refused by the plan within seconds, by a number that no product has wrapped round.
 checks=$((checks + 1))
 SECONDS=0
 refuse 1 "of memory, and " --data "$work/data" --dim 65536 --layers 64 --threads 1
-refuse 1 "of memory, and " --data "$work/data" --dim 65536 --layers 64 --order 256 --feed-width 64 --threads 1
+refuse 1 "of memory, and " --data "$work/data" --dim 65536 --layers 64 --order 64 --feed-width 64 --threads 1
 refuse 1 "try a smaller --micro-batch, --length or --dim" --data "$work/data" --dim 4096 --layers 64 --length 32 --batch 1M \
     --micro-batch 1M --threads 1
 refuse 1 "try a smaller --length or --dim" --data "$work/data" --dim 65536 --length 4096 --batch 1 --threads 1
