@@ -1,12 +1,10 @@
-/* Encoding: text is cut into pre-tokens, and in each the pair whose merge comes first is merged, the leftmost of equals, until
- * no pair merges. */
+/* Encoding a pre-token: the pair whose merge comes first is merged, the leftmost of equals, until no pair merges. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/memory.h"
 #include "text/bytes_hash.h"
-#include "text/pretokenize.h"
-#include "text/vocabulary.h"
+#include "text/encoder.h"
 
 /* A pre-token seen before and its ids: one cache line. A slot simply forgets what it held before. */
 #define CACHED_BYTES 24
@@ -63,6 +61,11 @@ void encoder_close(Encoder *encoder)
     free(encoder->link);
     free(encoder->heap);
     free(encoder);
+}
+
+const Tokenizer *encoder_tokenizer(const Encoder *encoder)
+{
+    return encoder->tokenizer;
 }
 
 static uint32_t merge_rank(const Tokenizer *tokenizer, uint32_t left, uint32_t right)
@@ -228,6 +231,12 @@ static lmu_status windows_merge(Encoder *encoder, const char *text, size_t size,
 
 static lmu_status encode_long(Encoder *encoder, const char *text, size_t size, IdList *out)
 {
+    uint32_t whole = encoder->tokenizer->ignore_merges ? tokenizer_find(encoder->tokenizer, text, size) : NO_ID;
+    if (whole != NO_ID) {
+        TRY(memory_grow(&out->id, &out->capacity, out->count + 1, sizeof *out->id, "token ids"));
+        out->id[out->count++] = whole;
+        return LMU_OK;
+    }
     size_t before = out->count;
     bool joined = false;
     for (size_t window = WINDOW_BYTES; !joined; window *= 2) { /* one window that holds all always joins */
@@ -262,13 +271,14 @@ static CacheSlot *cache_slot(const Encoder *encoder, const PretokenKey *key, siz
 
 static size_t merge_whole(const Encoder *encoder, const char *text, size_t size, uint32_t *id)
 {
+    if (encoder->tokenizer->ignore_merges && (*id = tokenizer_find(encoder->tokenizer, text, size)) != NO_ID)
+        return 1;
     for (size_t i = 0; i < size; i++)
         id[i] = encoder->tokenizer->byte_id[(unsigned char)text[i]];
     return merge_short(encoder->tokenizer, id, size);
 }
 
-/* `room` bytes may be read at text, the pre-token is the first `size` of them. */
-static lmu_status encode_pretoken(Encoder *encoder, const char *text, size_t size, size_t room, IdList *out)
+lmu_status encoder_pretoken(Encoder *encoder, const char *text, size_t size, size_t room, IdList *out)
 {
     if (size > SHORT_BYTES)
         return encode_long(encoder, text, size, out);
@@ -295,43 +305,4 @@ static lmu_status encode_pretoken(Encoder *encoder, const char *text, size_t siz
         memcpy(slot->id, id, count * sizeof *id);
     }
     return LMU_OK;
-}
-
-static lmu_status encode_plain(Encoder *encoder, const char *text, size_t size, IdList *out)
-{
-    while (size > 0) {
-        size_t length = pretoken_length(text, size);
-        TRY(encode_pretoken(encoder, text, length, size, out));
-        text += length;
-        size -= length;
-    }
-    return LMU_OK;
-}
-
-lmu_status encoder_encode(Encoder *encoder, const char *text, size_t size, bool specials, IdList *out)
-{
-    if (!specials)
-        return encode_plain(encoder, text, size, out);
-    size_t plain = 0; /* where the text that is not encoded yet starts */
-    for (size_t at = 0; at < size;) {
-        uint32_t special = tokenizer_special_at(encoder->tokenizer, text + at, size - at);
-        if (special == NO_ID) {
-            at++;
-            continue;
-        }
-        TRY(encode_plain(encoder, text + plain, at - plain, out));
-        TRY(memory_grow(&out->id, &out->capacity, out->count + 1, sizeof *out->id, "token ids"));
-        out->id[out->count++] = special;
-        plain = at += encoder->tokenizer->token[special].length;
-    }
-    return encode_plain(encoder, text + plain, size - plain, out);
-}
-
-lmu_status tokenizer_encode(const Tokenizer *tokenizer, const char *text, size_t size, bool specials, IdList *out)
-{
-    Encoder *encoder;
-    TRY(encoder_open(tokenizer, &encoder));
-    lmu_status status = encoder_encode(encoder, text, size, specials, out);
-    encoder_close(encoder);
-    return status;
 }

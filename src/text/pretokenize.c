@@ -1,130 +1,263 @@
 /* The scanner of pretokenize.h. */
 #include "text/pretokenize.h"
 
-#include <stdbool.h>
 #include <string.h>
 
-typedef struct CharacterRange {
-    uint32_t first, last;
-    uint32_t class;
-} CharacterRange;
+/* Sets of classes, one bit each. */
+#define IN(class) (1u << (class))
+#define LETTERS (IN(CHARACTER_UPPER) | IN(CHARACTER_LOWER) | IN(CHARACTER_CASELESS))
+#define BOTH_CASES                                                                                                     \
+    (IN(CHARACTER_CASELESS) | IN(CHARACTER_MARK)) /* may stand in the upper and in the lower part of a word */
+#define UPPERS (IN(CHARACTER_UPPER) | BOTH_CASES)
+#define LOWERS (IN(CHARACTER_LOWER) | BOTH_CASES)
+#define SYMBOLS (IN(CHARACTER_OTHER) | IN(CHARACTER_MARK))
+#define EVERYTHING (LETTERS | SYMBOLS | IN(CHARACTER_NUMBER) | IN(CHARACTER_SPACE))
 
-static const CharacterRange ranges[] = {
-#include "text/character_ranges.h"
-};
-#define RANGE_COUNT (sizeof ranges / sizeof *ranges)
+const PretokenRule pretoken_gpt2 = {.kind = PRETOKEN_GPT2};
 
-static CharacterClass class_of_code(uint32_t code)
+/* A pre-token while it is found. */
+typedef struct Scan {
+    const char *text;
+    size_t size;
+    unsigned ends; /* classes at which the text is at an end */
+    bool open;     /* the end of the text was looked at */
+} Scan;
+
+/* The class of a character of several bytes, or of none. */
+static CharacterClass scan_wide(Scan *s, size_t at, size_t *length)
 {
-    size_t low = 0, high = RANGE_COUNT; /* the first range that does not end before code lies in [low, high] */
-    while (low < high) {
-        size_t middle = (low + high) / 2;
-        if (ranges[middle].last < code)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low < RANGE_COUNT && ranges[low].first <= code ? (CharacterClass)ranges[low].class : CHARACTER_OTHER;
+    CharacterClass class = character_at(s->text + at, s->size - at, length);
+    if (class == CHARACTER_INVALID && s->size - at < 4 && character_cut(s->text + at, s->size - at) > 0)
+        s->open = true;
+    return class;
 }
 
-/* What class_of_code() answers for ASCII, which is most of most text. */
-static CharacterClass class_of_ascii(unsigned char byte)
+/* The class of the character at an offset, up to the size, and its length. */
+static inline CharacterClass scan_at(Scan *s, size_t at, size_t *length)
 {
-    if ((byte | 0x20) >= 'a' && (byte | 0x20) <= 'z')
-        return CHARACTER_LETTER;
-    if (byte >= '0' && byte <= '9')
-        return CHARACTER_NUMBER;
-    return byte == ' ' || (byte >= '\t' && byte <= '\r') ? CHARACTER_SPACE : CHARACTER_OTHER;
-}
-
-static bool is_continuation(unsigned char byte)
-{
-    return (byte & 0xC0) == 0x80;
-}
-
-/* Decodes the character of two bytes or more at the start of text; 0 if there is none. */
-static size_t character_decode(const unsigned char *text, size_t size, uint32_t *code)
-{
-    if (text[0] >= 0xC2 && text[0] <= 0xDF && size >= 2 && is_continuation(text[1])) {
-        *code = (uint32_t)(text[0] & 0x1F) << 6 | (text[1] & 0x3F);
-        return 2;
-    }
-    if (text[0] >= 0xE0 && text[0] <= 0xEF && size >= 3 && is_continuation(text[1]) && is_continuation(text[2])) {
-        *code = (uint32_t)(text[0] & 0x0F) << 12 | (uint32_t)(text[1] & 0x3F) << 6 | (text[2] & 0x3F);
-        return *code >= 0x800 && (*code < 0xD800 || *code > 0xDFFF) ? 3 : 0;
-    }
-    if (text[0] >= 0xF0 && text[0] <= 0xF4 && size >= 4 && is_continuation(text[1]) && is_continuation(text[2]) &&
-        is_continuation(text[3])) {
-        *code = (uint32_t)(text[0] & 0x07) << 18 | (uint32_t)(text[1] & 0x3F) << 12 | (uint32_t)(text[2] & 0x3F) << 6 |
-                (text[3] & 0x3F);
-        return *code >= 0x10000 && *code <= 0x10FFFF ? 4 : 0;
-    }
-    return 0;
-}
-
-CharacterClass character_at(const char *text, size_t size, size_t *length)
-{
-    unsigned char first = (unsigned char)text[0];
+#define O CHARACTER_OTHER
+#define U CHARACTER_UPPER
+#define L CHARACTER_LOWER
+#define N CHARACTER_NUMBER
+#define S CHARACTER_SPACE
+    static const uint8_t ascii[128] = {
+        O, O, O, O, O, O, O, O, O, S, S, S, S, S, O, O, /* tab to carriage return */
+        O, O, O, O, O, O, O, O, O, O, O, O, O, O, O, O, /* */
+        S, O, O, O, O, O, O, O, O, O, O, O, O, O, O, O, /* space */
+        N, N, N, N, N, N, N, N, N, N, O, O, O, O, O, O, /* */
+        O, U, U, U, U, U, U, U, U, U, U, U, U, U, U, U, /* */
+        U, U, U, U, U, U, U, U, U, U, U, O, O, O, O, O, /* */
+        O, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, /* */
+        L, L, L, L, L, L, L, L, L, L, L, O, O, O, O, O, /* */
+    };
+#undef O
+#undef U
+#undef L
+#undef N
+#undef S
     *length = 1;
-    if (first < 0x80)
-        return class_of_ascii(first);
-    uint32_t code = 0;
-    size_t decoded = character_decode((const unsigned char *)text, size, &code);
-    if (decoded == 0)
-        return CHARACTER_INVALID;
-    *length = decoded;
-    return class_of_code(code);
+    if (at >= s->size) {
+        s->open = true;
+        return CHARACTER_END;
+    }
+    unsigned char byte = (unsigned char)s->text[at];
+    return byte < 0x80 ? (CharacterClass)ascii[byte] : scan_wide(s, at, length);
 }
 
-/* The end of the run of characters of one class that starts at `from`; *last is where its last character starts. */
-static size_t run_end(const char *text, size_t size, size_t from, CharacterClass class, size_t *last)
+static bool scan_is(Scan *s, size_t at, unsigned set)
+{
+    size_t length;
+    return (set & IN(scan_at(s, at, &length))) != 0;
+}
+
+/* The byte at an offset; NUL at the end. */
+static char scan_byte(Scan *s, size_t at)
+{
+    if (at < s->size)
+        return s->text[at];
+    s->open = true;
+    return '\0';
+}
+
+/* The end of the run of characters of a set that starts at `from`. */
+static inline size_t run_end(Scan *s, size_t from, unsigned set)
 {
     size_t end = from, length;
-    while (end < size && character_at(text + end, size - end, &length) == class) {
-        *last = end;
+    while (set & IN(scan_at(s, end, &length)))
         end += length;
-    }
     return end;
 }
 
-/* 's 't 'm 'd 're 've 'll: its length, or 0. */
-static size_t contraction_length(const char *text, size_t size)
+/* The same for what ends a pre-token of punctuation: line breaks, and slashes where the rule says so. */
+static size_t tail_end(Scan *s, size_t from, bool slash)
 {
-    if (size >= 2 && text[1] != '\0' && strchr("stmd", text[1]))
+    size_t end = from;
+    for (char c = scan_byte(s, end); c == '\r' || c == '\n' || (slash && c == '/'); c = scan_byte(s, end))
+        end++;
+    return end;
+}
+
+/* \s*[\r\n]+ if `lines`, then \s+(?!\S)|\s+: white space up to its last line break; without one, up to the end of the text, or
+ * all of it but the last character, which goes with what follows or stands alone. */
+static size_t space_length(Scan *s, bool lines)
+{
+    size_t end = 0, last = 0, broken = 0, length;
+    while (scan_at(s, end, &length) == CHARACTER_SPACE) {
+        last = end;
+        end += length;
+        if (s->text[last] == '\r' || s->text[last] == '\n')
+            broken = end;
+    }
+    if (lines && broken > 0)
+        return broken;
+    return last == 0 || scan_is(s, end, s->ends) ? end : last;
+}
+
+/* ---- GPT-2's rule ---- */
+
+/* 's 't 'm 'd 're 've 'll at the start: its length, or 0. */
+static size_t contraction_length(Scan *s)
+{
+    char first = scan_byte(s, 1);
+    if (first == 's' || first == 't' || first == 'm' || first == 'd')
         return 2;
-    if (size >= 3 &&
-        (memcmp(text + 1, "re", 2) == 0 || memcmp(text + 1, "ve", 2) == 0 || memcmp(text + 1, "ll", 2) == 0))
-        return 3;
-    return 0;
+    char second = first == 'r' || first == 'v' ? 'e' : 'l';
+    return (first == 'r' || first == 'v' || first == 'l') && scan_byte(s, 2) == second ? 3 : 0;
 }
 
-/* \s+(?!\S)|\s+: white space up to the end, or all of it but the last character, which goes with what follows or stands
- * alone. */
-static size_t space_length(const char *text, size_t size)
+static size_t gpt2_length(Scan *s, CharacterClass class)
 {
-    size_t last = 0, length;
-    size_t end = run_end(text, size, 0, CHARACTER_SPACE, &last);
-    if (end == size || last == 0 || character_at(text + end, size - end, &length) == CHARACTER_INVALID)
-        return end;
-    return last;
-}
-
-size_t pretoken_length(const char *text, size_t size)
-{
-    size_t length, last, start = 0;
-    CharacterClass class = character_at(text, size, &length);
-    if (text[0] == '\'') {
-        size_t contraction = contraction_length(text, size);
+    size_t length, start = 0;
+    if (s->text[0] == '\'') {
+        size_t contraction = contraction_length(s);
         if (contraction > 0)
             return contraction;
-    } else if (text[0] == ' ' && size > 1) {
-        CharacterClass next = character_at(text + 1, size - 1, &length);
-        if (next != CHARACTER_SPACE && next != CHARACTER_INVALID) {
+    } else if (s->text[0] == ' ') {
+        CharacterClass next = scan_at(s, 1, &length);
+        if (next != CHARACTER_SPACE && !(s->ends & IN(next))) {
             start = 1;
             class = next;
         }
     }
-    return class == CHARACTER_SPACE ? space_length(text, size) : run_end(text, size, start, class, &last);
+    if (class == CHARACTER_SPACE)
+        return space_length(s, false);
+    unsigned set = LETTERS & IN(class) ? LETTERS : SYMBOLS & IN(class) ? SYMBOLS : IN(class);
+    return run_end(s, start, set);
+}
+
+/* ---- the younger family ---- */
+
+/* (?i:'s|'t|'re|'ve|'m|'ll|'d) at an offset: its length, or 0. U+017F is an s without regard to case. */
+static size_t contraction_any_case(Scan *s, size_t at)
+{
+    if (scan_byte(s, at) != '\'')
+        return 0;
+    char first = scan_byte(s, at + 1);
+    if (first == '\xC5')
+        return scan_byte(s, at + 2) == '\xBF' ? 3 : 0;
+    first |= 0x20;
+    if (first == 's' || first == 't' || first == 'm' || first == 'd')
+        return 2;
+    char second = first == 'r' || first == 'v' ? 'e' : 'l';
+    return (first == 'r' || first == 'v' || first == 'l') && (scan_byte(s, at + 2) | 0x20) == second ? 3 : 0;
+}
+
+/* [upper]*[lower]+ at an offset, where caseless letters and marks are both: its end, or 0. The upper part takes what it can, and
+ * gives back up to its last character that may be lower. */
+static size_t cased_end(Scan *s, size_t from)
+{
+    size_t end = from, given_back = 0, length;
+    CharacterClass class;
+    while (UPPERS & IN(class = scan_at(s, end, &length))) {
+        end += length;
+        if (BOTH_CASES & IN(class))
+            given_back = end;
+    }
+    return class == CHARACTER_LOWER ? run_end(s, end, LOWERS) : given_back;
+}
+
+/* X?[upper]*[lower]+C? | X?[upper]+[lower]*C?, where X may stand before a word and C is a contraction: its length, or 0. */
+static size_t cased_length(const PretokenRule *rule, Scan *s, size_t before)
+{
+    size_t end = before > 0 ? cased_end(s, before) : 0;
+    if (end == 0)
+        end = cased_end(s, 0);
+    if (end == 0) {
+        end = run_end(s, before, UPPERS);
+        if (end == before)
+            return 0;
+    }
+    return rule->contractions ? end + contraction_any_case(s, end) : end;
+}
+
+/* X?\p{L}+: its length, or 0. */
+static size_t word_length(Scan *s, size_t before, CharacterClass class, unsigned letters)
+{
+    if (before > 0 && scan_is(s, before, letters))
+        return run_end(s, before, letters);
+    return letters & IN(class) ? run_end(s, 0, letters) : 0;
+}
+
+/* \p{N}{1,most} */
+static size_t number_length(Scan *s, int most)
+{
+    size_t end = 0, length;
+    for (int i = 0; i < most && scan_at(s, end, &length) == CHARACTER_NUMBER; i++)
+        end += length;
+    return end;
+}
+
+/* `length`: of the first character. */
+static size_t young_length(const PretokenRule *rule, Scan *s, CharacterClass class, size_t length)
+{
+    unsigned letters = rule->marks ? LETTERS | IN(CHARACTER_MARK) : LETTERS, symbols = SYMBOLS & ~letters;
+    if (class == CHARACTER_NUMBER)
+        return number_length(s, rule->numbers);
+    if (rule->kind == PRETOKEN_WORDS && rule->contractions) {
+        size_t contraction = contraction_any_case(s, 0);
+        if (contraction > 0)
+            return contraction;
+    }
+    bool line = s->text[0] == '\r' || s->text[0] == '\n';
+    size_t before = line || (LETTERS & IN(class)) ? 0 : length; /* of what may stand before a word */
+    size_t word = rule->kind == PRETOKEN_CASED ? cased_length(rule, s, before) : word_length(s, before, class, letters);
+    if (word > 0)
+        return word;
+    size_t start = s->text[0] == ' ' ? 1 : 0, end = run_end(s, start, symbols);
+    return end > start ? tail_end(s, end, rule->slash) : space_length(s, true);
+}
+
+/* ---- any rule ---- */
+
+static size_t scan_length(const PretokenRule *rule, Scan *s)
+{
+    size_t length;
+    CharacterClass class = scan_at(s, 0, &length);
+    if (class == CHARACTER_INVALID)
+        return run_end(s, 0, IN(CHARACTER_INVALID));
+    if (class == CHARACTER_NUMBER && rule->digits != DIGITS_AS_THE_RULE_SAYS)
+        return rule->digits == DIGITS_SINGLE ? length : run_end(s, 0, IN(CHARACTER_NUMBER));
+    if (rule->kind == PRETOKEN_GPT2)
+        return gpt2_length(s, class);
+    return rule->kind == PRETOKEN_WHOLE ? run_end(s, 0, EVERYTHING & ~s->ends) : young_length(rule, s, class, length);
+}
+
+size_t pretoken_length(const char *text, size_t size)
+{
+    Scan s = {text, size, IN(CHARACTER_INVALID) | IN(CHARACTER_END), false};
+    size_t length;
+    CharacterClass class = scan_at(&s, 0, &length);
+    return class == CHARACTER_INVALID ? run_end(&s, 0, IN(CHARACTER_INVALID)) : gpt2_length(&s, class);
+}
+
+size_t pretoken_next(const PretokenRule *rule, const char *text, size_t size, bool *open)
+{
+    Scan s = {text, size, IN(CHARACTER_INVALID) | IN(CHARACTER_END), false};
+    if (rule->digits != DIGITS_AS_THE_RULE_SAYS)
+        s.ends |= IN(CHARACTER_NUMBER);
+    size_t length = scan_length(rule, &s);
+    *open = s.open;
+    return length;
 }
 
 static bool is_graph(char c)

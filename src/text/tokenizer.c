@@ -13,6 +13,7 @@
 typedef struct TokenName {
     const Token *token;
     uint32_t id;
+    bool plain;
 } TokenName;
 
 static int token_compare(const Token *a, const Token *b)
@@ -24,13 +25,16 @@ static int token_compare(const Token *a, const Token *b)
 
 static int name_compare(const void *a, const void *b)
 {
-    return token_compare(((const TokenName *)a)->token, ((const TokenName *)b)->token);
+    const TokenName *left = a, *right = b;
+    int order = token_compare(left->token, right->token);
+    return order != 0 ? order : (int)left->plain - (int)right->plain;
 }
 
+/* Sorts the tokens by their bytes. A plain token and an added one may have the same: one is text's, the other is asked for. */
 static lmu_status names_sort(const char *origin, const Tokenizer *tokenizer, TokenName *name)
 {
     for (size_t i = 0; i < tokenizer->count; i++)
-        name[i] = (TokenName){&tokenizer->token[i], (uint32_t)i};
+        name[i] = (TokenName){&tokenizer->token[i], (uint32_t)i, tokenizer->plain[i]};
     qsort(name, tokenizer->count, sizeof *name, name_compare);
     for (size_t i = 1; i < tokenizer->count; i++)
         if (name_compare(&name[i - 1], &name[i]) == 0)
@@ -50,7 +54,7 @@ static lmu_status tokens_copy(const char *origin, Tokenizer *tokenizer, const To
     }
     TRY(memory_new(&tokenizer->token, count, sizeof *tokenizer->token, "the vocabulary"));
     TRY(memory_new(&tokenizer->length, count, sizeof *tokenizer->length, "the vocabulary"));
-    TRY(memory_new(&tokenizer->special, count, sizeof *tokenizer->special, "the vocabulary"));
+    TRY(memory_new(&tokenizer->plain, count, sizeof *tokenizer->plain, "the vocabulary"));
     TRY(memory_new(&tokenizer->bytes, total, 1, "the vocabulary"));
     char *bytes = tokenizer->bytes;
     tokenizer->count = count;
@@ -58,6 +62,7 @@ static lmu_status tokens_copy(const char *origin, Tokenizer *tokenizer, const To
         memcpy(bytes, token[i].bytes, token[i].length);
         tokenizer->token[i] = (Token){bytes, token[i].length, token[i].special};
         tokenizer->length[i] = token[i].special ? 0 : (uint32_t)token[i].length;
+        tokenizer->plain[i] = true;
         bytes += token[i].length;
     }
     return LMU_OK;
@@ -68,7 +73,7 @@ static lmu_status bytes_index(const char *origin, Tokenizer *tokenizer)
     for (int byte = 0; byte < 256; byte++)
         tokenizer->byte_id[byte] = NO_ID;
     for (size_t i = 0; i < tokenizer->count; i++)
-        if (tokenizer->token[i].length == 1 && !tokenizer->token[i].special)
+        if (tokenizer->token[i].length == 1 && tokenizer->plain[i])
             tokenizer->byte_id[(unsigned char)tokenizer->token[i].bytes[0]] = (uint32_t)i;
     for (int byte = 0; byte < 256; byte++)
         if (tokenizer->byte_id[byte] == NO_ID)
@@ -79,29 +84,36 @@ static lmu_status bytes_index(const char *origin, Tokenizer *tokenizer)
 }
 
 /* Longer names first, so that the first that matches is the longest; then by id. */
-static int special_compare(const void *a, const void *b, void *tokens)
+static int added_compare(const void *a, const void *b, void *tokens)
 {
-    uint32_t left = *(const uint32_t *)a, right = *(const uint32_t *)b;
+    uint32_t left = ((const AddedToken *)a)->id, right = ((const AddedToken *)b)->id;
     const Token *token = tokens;
     if (token[left].length != token[right].length)
         return token[left].length > token[right].length ? -1 : 1;
     return (left > right) - (left < right);
 }
 
-static void specials_index(Tokenizer *tokenizer)
+static lmu_status added_index(Tokenizer *tokenizer, const AddedToken *added, size_t count)
 {
     tokenizer->end_of_text = -1;
-    for (size_t i = 0; i < tokenizer->count; i++) {
-        const Token *token = &tokenizer->token[i];
-        if (!token->special)
-            continue;
-        tokenizer->special[tokenizer->special_count++] = (uint32_t)i;
-        tokenizer->special_first[(unsigned char)token->bytes[0]] = true;
-        if (token->length == strlen(TOKENIZER_END_OF_TEXT) &&
+    tokenizer->text_only = true;
+    for (int i = 0; i < 2; i++)
+        TRY(memory_new(&tokenizer->added[i].token, count, sizeof *added, "the added tokens"));
+    for (size_t i = 0; i < count; i++) {
+        const Token *token = &tokenizer->token[added[i].id];
+        AddedSet *set = &tokenizer->added[added[i].normalized];
+        set->token[set->count++] = added[i];
+        set->first[(unsigned char)token->bytes[0]] = true;
+        set->lstrip |= added[i].lstrip;
+        tokenizer->plain[added[i].id] = added[i].plain;
+        tokenizer->text_only &= added[i].special;
+        if (added[i].special && token->length == strlen(TOKENIZER_END_OF_TEXT) &&
             memcmp(token->bytes, TOKENIZER_END_OF_TEXT, token->length) == 0)
-            tokenizer->end_of_text = (int64_t)i;
+            tokenizer->end_of_text = (int64_t)added[i].id;
     }
-    qsort_r(tokenizer->special, tokenizer->special_count, sizeof(uint32_t), special_compare, tokenizer->token);
+    for (int i = 0; i < 2; i++)
+        qsort_r(tokenizer->added[i].token, tokenizer->added[i].count, sizeof *added, added_compare, tokenizer->token);
+    return LMU_OK;
 }
 
 /* The token that a merge makes, or NO_ID. */
@@ -111,8 +123,11 @@ static uint32_t merge_result(const Tokenizer *tokenizer, const TokenName *name, 
     memcpy(scratch, left->bytes, left->length);
     memcpy(scratch + left->length, right->bytes, right->length);
     Token joined = {scratch, left->length + right->length, false};
-    TokenName key = {&joined, 0};
+    TokenName key = {&joined, 0, true};
     const TokenName *found = bsearch(&key, name, tokenizer->count, sizeof *name, name_compare);
+    key.plain = false;
+    if (!found)
+        found = bsearch(&key, name, tokenizer->count, sizeof *name, name_compare);
     return found ? found->id : NO_ID;
 }
 
@@ -127,12 +142,12 @@ static MergeSlot *slot_find(const Tokenizer *tokenizer, uint64_t pair)
 static lmu_status merge_add(const char *origin, Tokenizer *tokenizer, const TokenName *name, size_t rank, char *scratch)
 {
     Merge merge = tokenizer->merge[rank];
-    if (tokenizer->token[merge.left].special || tokenizer->token[merge.right].special)
+    if (!tokenizer->plain[merge.left] || !tokenizer->plain[merge.right])
         return error_set(LMU_FORMAT, "%s: merge %zu uses a special token", origin, rank);
     uint32_t result = merge_result(tokenizer, name, merge, scratch);
     if (result == NO_ID)
         return error_set(LMU_FORMAT, "%s: merge %zu makes a token that is not in the vocabulary", origin, rank);
-    if (tokenizer->token[result].special)
+    if (!tokenizer->plain[result])
         return error_set(LMU_FORMAT,
                          "%s: merge %zu makes the special token with id %u, so that plain text would become it", origin,
                          rank, result);
@@ -189,6 +204,25 @@ static void hash_add_number(uint64_t *hash, uint64_t number)
     hash_add(hash, byte, sizeof byte);
 }
 
+/* What more than the vocabulary, the merges and the names of special tokens decides ids. */
+static void hash_add_more(uint64_t *hash, const Tokenizer *tokenizer)
+{
+    const char *expression = pretoken_rule_expression(&tokenizer->rule);
+    if (expression)
+        hash_add(hash, expression, strlen(expression));
+    hash_add_number(hash, tokenizer->rule.digits);
+    hash_add_number(hash, tokenizer->prefix_space);
+    hash_add_number(hash, tokenizer->ignore_merges);
+    for (int i = 0; i < 2; i++)
+        for (size_t k = 0; k < tokenizer->added[i].count; k++) {
+            const AddedToken *added = &tokenizer->added[i].token[k];
+            hash_add_number(hash, added->id);
+            hash_add_number(hash, (uint64_t)added->special | (uint64_t)added->normalized << 1 |
+                                      (uint64_t)added->single_word << 2 | (uint64_t)added->lstrip << 3 |
+                                      (uint64_t)added->rstrip << 4);
+        }
+}
+
 static uint64_t hash_of(const Tokenizer *tokenizer)
 {
     static const char kind[] = "byte-level BPE, GPT-2 pre-tokens";
@@ -203,24 +237,95 @@ static uint64_t hash_of(const Tokenizer *tokenizer)
     hash_add_number(&hash, tokenizer->merge_count);
     for (size_t i = 0; i < tokenizer->merge_count; i++)
         hash_add_number(&hash, pair_key(tokenizer->merge[i].left, tokenizer->merge[i].right));
+    if (!tokenizer_is_simple(tokenizer))
+        hash_add_more(&hash, tokenizer);
     return hash;
 }
 
-lmu_status tokenizer_build(const char *origin, const Token *token, size_t count, const Merge *merge, size_t merge_count,
-                           Tokenizer **out)
+bool tokenizer_is_simple(const Tokenizer *tokenizer)
+{
+    if (tokenizer->rule.kind != PRETOKEN_GPT2 || tokenizer->rule.digits != DIGITS_AS_THE_RULE_SAYS ||
+        tokenizer->prefix_space || tokenizer->ignore_merges || !tokenizer->text_only ||
+        (tokenizer->added[0].count > 0 && tokenizer->added[1].count > 0))
+        return false;
+    for (int i = 0; i < 2; i++)
+        for (size_t k = 0; k < tokenizer->added[i].count; k++) {
+            const AddedToken *added = &tokenizer->added[i].token[k];
+            if (added->single_word || added->lstrip || added->rstrip)
+                return false;
+        }
+    return true;
+}
+
+/* The slot of a plain token's bytes, or the free one where they belong. */
+static uint32_t *name_slot(const Tokenizer *tokenizer, const char *bytes, size_t size)
+{
+    for (size_t at = bytes_hash(bytes, size) & tokenizer->name_mask;; at = (at + 1) & tokenizer->name_mask) {
+        uint32_t id = tokenizer->name[at];
+        if (id == NO_ID ||
+            (tokenizer->token[id].length == size && memcmp(tokenizer->token[id].bytes, bytes, size) == 0))
+            return &tokenizer->name[at];
+    }
+}
+
+uint32_t tokenizer_find(const Tokenizer *tokenizer, const char *bytes, size_t size)
+{
+    return *name_slot(tokenizer, bytes, size);
+}
+
+static lmu_status names_index(Tokenizer *tokenizer)
+{
+    size_t slots = 16;
+    while (slots < 2 * tokenizer->count)
+        slots *= 2;
+    TRY(memory_new(&tokenizer->name, slots, sizeof *tokenizer->name, "the vocabulary"));
+    tokenizer->name_mask = slots - 1;
+    for (size_t i = 0; i < slots; i++)
+        tokenizer->name[i] = NO_ID;
+    for (size_t i = 0; i < tokenizer->count; i++)
+        if (tokenizer->plain[i])
+            *name_slot(tokenizer, tokenizer->token[i].bytes, tokenizer->token[i].length) = (uint32_t)i;
+    return LMU_OK;
+}
+
+lmu_status tokenizer_build_parts(const char *origin, const TokenizerParts *parts, Tokenizer **out)
 {
     lmu_status status;
     Tokenizer *tokenizer = NULL;
     TRY(memory_new(&tokenizer, 1, sizeof *tokenizer, "a tokenizer"));
-    ATTEMPT(tokens_copy(origin, tokenizer, token, count));
+    tokenizer->rule = parts->rule;
+    tokenizer->prefix_space = parts->prefix_space;
+    tokenizer->ignore_merges = parts->ignore_merges;
+    ATTEMPT(tokens_copy(origin, tokenizer, parts->token, parts->count));
+    ATTEMPT(added_index(tokenizer, parts->added, parts->added_count));
     ATTEMPT(bytes_index(origin, tokenizer));
-    specials_index(tokenizer);
-    ATTEMPT(merges_index(origin, tokenizer, merge, merge_count));
+    ATTEMPT(merges_index(origin, tokenizer, parts->merge, parts->merge_count));
+    if (tokenizer->ignore_merges)
+        ATTEMPT(names_index(tokenizer));
     tokenizer->hash = hash_of(tokenizer);
     *out = tokenizer;
     return LMU_OK;
 done:
     tokenizer_close(tokenizer);
+    return status;
+}
+
+lmu_status tokenizer_build(const char *origin, const Token *token, size_t count, const Merge *merge, size_t merge_count,
+                           Tokenizer **out)
+{
+    AddedToken *added;
+    TRY(memory_new(&added, count, sizeof *added, "the added tokens"));
+    TokenizerParts parts = {.token = token,
+                            .count = count,
+                            .merge = merge,
+                            .merge_count = merge_count,
+                            .added = added,
+                            .rule = pretoken_gpt2};
+    for (size_t i = 0; i < count; i++)
+        if (token[i].special)
+            added[parts.added_count++] = (AddedToken){.id = (uint32_t)i, .special = true};
+    lmu_status status = tokenizer_build_parts(origin, &parts, out);
+    free(added);
     return status;
 }
 
@@ -232,7 +337,10 @@ void tokenizer_close(Tokenizer *tokenizer)
     free(tokenizer->bytes);
     free(tokenizer->merge);
     free(tokenizer->length);
-    free(tokenizer->special);
+    free(tokenizer->plain);
+    free(tokenizer->name);
+    for (int i = 0; i < 2; i++)
+        free(tokenizer->added[i].token);
     free(tokenizer->slot);
     free(tokenizer);
 }
@@ -241,18 +349,6 @@ const MergeSlot *tokenizer_merge(const Tokenizer *tokenizer, uint32_t left, uint
 {
     const MergeSlot *slot = slot_find(tokenizer, pair_key(left, right));
     return slot->pair == NO_PAIR ? NULL : slot;
-}
-
-uint32_t tokenizer_special_at(const Tokenizer *tokenizer, const char *text, size_t size)
-{
-    if (size == 0 || !tokenizer->special_first[(unsigned char)text[0]])
-        return NO_ID;
-    for (size_t i = 0; i < tokenizer->special_count; i++) {
-        const Token *token = &tokenizer->token[tokenizer->special[i]];
-        if (token->length <= size && memcmp(token->bytes, text, token->length) == 0)
-            return tokenizer->special[i];
-    }
-    return NO_ID;
 }
 
 int64_t tokenizer_size(const Tokenizer *tokenizer)

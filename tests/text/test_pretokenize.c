@@ -122,19 +122,23 @@ static size_t match(const pcre2_code *code, pcre2_match_data *found, const char 
     return got > 0 ? pcre2_get_ovector_pointer(found)[1] : 0;
 }
 
-static const char *const class_patterns[] = {[CHARACTER_OTHER] = "[^\\s\\p{L}\\p{N}]",
-                                             [CHARACTER_LETTER] = "\\p{L}",
-                                             [CHARACTER_NUMBER] = "\\p{N}",
-                                             [CHARACTER_SPACE] = "\\s"};
+enum { CLASSES = CHARACTER_INVALID };
+static const char *const class_patterns[CLASSES] = {[CHARACTER_OTHER] = "[^\\s\\p{L}\\p{M}\\p{N}]",
+                                                    [CHARACTER_UPPER] = "[\\p{Lu}\\p{Lt}]",
+                                                    [CHARACTER_LOWER] = "\\p{Ll}",
+                                                    [CHARACTER_CASELESS] = "[\\p{Lm}\\p{Lo}]",
+                                                    [CHARACTER_MARK] = "\\p{M}",
+                                                    [CHARACTER_NUMBER] = "\\p{N}",
+                                                    [CHARACTER_SPACE] = "\\s"};
 
 /* Code points that PCRE2 and we put into the same class. They part only where this PCRE2 knows an older or newer Unicode,
  * which touches few, and at U+180E. */
 static uint32_t *agreed_codes(size_t *count)
 {
     uint32_t *agreed = malloc(0x110000 * sizeof *agreed), parted = 0;
-    pcre2_code *code[4];
+    pcre2_code *code[CLASSES];
     pcre2_match_data *found = pcre2_match_data_create(1, NULL);
-    for (int class = 0; class < 4; class ++)
+    for (int class = 0; class < CLASSES; class ++)
         code[class] = compile(class_patterns[class]);
     *count = 0;
     for (uint32_t c = 0; c < 0x110000; c++) {
@@ -152,50 +156,161 @@ static uint32_t *agreed_codes(size_t *count)
             parted++;
     }
     assert_true(parted < 20000);
-    for (int class = 0; class < 4; class ++)
+    for (int class = 0; class < CLASSES; class ++)
         pcre2_code_free(code[class]);
     pcre2_match_data_free(found);
     return agreed;
 }
 
+/* A random text of characters on which PCRE2 and we agree, rich in what the rules tell apart. */
+static size_t random_text(const uint32_t *agreed, size_t count, uint64_t key, uint64_t *draw, char *text)
+{
+    static const char favourites[] = "  '  sdmtlvereSDMTLVE \n\t\rA1./";
+    static const uint32_t wide[] = {0x301, 0x4E2D, 0xE9, 0xC9, 0x1C5, 0x2B0, 0x17F, 0x3000, 0x85, 0x660, 0x2028, 0x903};
+    size_t size = 0, characters = random_below(key, (*draw)++, 24) + 1;
+    for (size_t i = 0; i < characters; i++) {
+        uint64_t kind = random_below(key, (*draw)++, 8);
+        if (kind > 2)
+            text[size++] = favourites[random_below(key, (*draw)++, sizeof favourites - 1)];
+        else if (kind > 0)
+            size += put_character(wide[random_below(key, (*draw)++, sizeof wide / sizeof *wide)], text + size);
+        else
+            size += put_character(agreed[random_below(key, (*draw)++, count)], text + size);
+    }
+    return size;
+}
+
+static const char *const expressions[] = {
+    "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+",
+    "'(?:[sdmt]|ll|ve|re)| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+",
+    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| "
+    "?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|"
+    "\\s+(?!\\S)|\\s+",
+    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| "
+    "?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]|"
+    "\\s+(?!\\S)|\\s+",
+    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|"
+    "\\s+(?!\\S)|\\s+",
+    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?[\\p{L}\\p{M}]+|\\p{N}| ?[^\\s\\p{L}\\p{M}\\p{N}]+[\\r\\n]*|"
+    "\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
+    "[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]*[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|"
+    "'d)?|[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]+[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]*(?i:'s|'t|'re|'ve|'"
+    "m|'ll|'d)?|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
+    "[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]*[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]+|[^\\r\\n\\p{L}\\p{"
+    "N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]+[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]*|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|"
+    "\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
+};
+enum { EXPRESSIONS = sizeof expressions / sizeof *expressions };
+
+/* Every rule is the expression that it was found by, and what it is not open about stays as it is when text goes on. */
 static void test_against_pcre2(void **state)
 {
     (void)state;
-    static const char pattern[] = "'(?:[sdmt]|ll|ve|re)| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
-    static const char favourites[] = "  '  sdmtlvere \n\t\rA1.";
     size_t count;
     uint32_t *agreed = agreed_codes(&count);
-    pcre2_code *code = compile(pattern);
     pcre2_match_data *found = pcre2_match_data_create(1, NULL);
-    uint64_t key = random_key(1, "pre-tokens", 0, 0), draw = 0;
-    for (int round = 0; round < 20000; round++) {
-        char text[4 * 24];
-        size_t size = 0, characters = random_below(key, draw++, 24) + 1;
-        for (size_t i = 0; i < characters; i++) {
-            if (random_below(key, draw++, 4) > 0)
-                text[size++] = favourites[random_below(key, draw++, sizeof favourites - 1)];
-            else
-                size += put_character(agreed[random_below(key, draw++, count)], text + size);
+    for (size_t e = 0; e < EXPRESSIONS; e++) {
+        PretokenRule rule;
+        assert_true(pretoken_rule_find(expressions[e], &rule));
+        pcre2_code *code = compile(expressions[e]);
+        uint64_t key = random_key(1, "pre-tokens", e, 0), draw = 0;
+        size_t certain = 0;
+        for (int round = 0; round < 20000; round++) {
+            char text[4 * 24];
+            bool open;
+            size_t size = random_text(agreed, count, key, &draw, text);
+            for (size_t at = 0; at < size;) {
+                size_t length = pretoken_next(&rule, text + at, size - at, &open);
+                if (length != match(code, found, text + at, size - at))
+                    fail_msg("rule %zu, \"%.*s\": %zu bytes, not %zu", e, (int)(size - at), text + at, length,
+                             match(code, found, text + at, size - at));
+                size_t part = 1 + random_below(key, draw++, size - at);
+                size_t early = pretoken_next(&rule, text + at, part, &open);
+                assert_true(open || early == length);
+                certain += !open;
+                at += length;
+            }
         }
-        for (size_t at = 0; at < size;) {
-            size_t length = pretoken_length(text + at, size - at);
-            assert_int_equal(length, match(code, found, text + at, size - at));
-            at += length;
-        }
+        assert_true(certain > 20000);
+        pcre2_code_free(code);
     }
     pcre2_match_data_free(found);
-    pcre2_code_free(code);
     free(agreed);
 }
 
-/* A text cut at pretoken_cut() gives the pre-tokens of the whole. */
+static void test_rules(void **state)
+{
+    (void)state;
+    PretokenRule rule;
+    assert_false(pretoken_rule_find("", &rule));
+    assert_false(pretoken_rule_find("\\p{L}+", &rule));
+    for (size_t e = 0; e < EXPRESSIONS; e++) {
+        PretokenRule again;
+        assert_true(pretoken_rule_find(expressions[e], &rule));
+        assert_true(pretoken_rule_find(pretoken_rule_expression(&rule), &again));
+        assert_memory_equal(&rule, &again, sizeof rule);
+    }
+    rule = (PretokenRule){.kind = PRETOKEN_WHOLE};
+    assert_null(pretoken_rule_expression(&rule));
+}
+
+static void test_digits_and_whole(void **state)
+{
+    (void)state;
+    static const char text[] = "ab  12\377 c";
+    static const struct {
+        PretokenRule rule;
+        size_t length[9];
+    } cases[] = {
+        {{.kind = PRETOKEN_GPT2}, {2, 1, 3, 1, 2}},
+        {{.kind = PRETOKEN_GPT2, .digits = DIGITS_APART}, {2, 2, 2, 1, 2}},
+        {{.kind = PRETOKEN_GPT2, .digits = DIGITS_SINGLE}, {2, 2, 1, 1, 1, 2}},
+        {{.kind = PRETOKEN_WHOLE}, {6, 1, 2}},
+        {{.kind = PRETOKEN_WHOLE, .digits = DIGITS_APART}, {4, 2, 1, 2}},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        bool open = false;
+        size_t at = 0;
+        for (size_t k = 0; at < sizeof text - 1; k++) {
+            assert_int_equal(pretoken_next(&cases[i].rule, text + at, sizeof text - 1 - at, &open), cases[i].length[k]);
+            at += cases[i].length[k];
+        }
+        assert_int_equal(at, sizeof text - 1);
+        assert_true(open);
+    }
+}
+
+static void test_words(void **state)
+{
+    (void)state;
+    assert_true(character_is_word("a", 1));
+    assert_true(character_is_word("_", 1));
+    assert_true(character_is_word("7", 1));
+    assert_true(character_is_word("\314\201", 2)); /* a combining accent */
+    assert_true(character_is_word("\344\270\255", 3));
+    assert_false(character_is_word("-", 1));
+    assert_false(character_is_word("\302\262", 2)); /* superscript two */
+    assert_false(character_is_word("\344\270", 2));
+    assert_int_equal(character_cut("abc", 3), 0);
+    assert_int_equal(character_cut("a\344\270", 3), 2);
+    assert_int_equal(character_cut("\344\270\255", 3), 0);
+    assert_int_equal(character_cut("\360", 1), 1);
+    assert_int_equal(character_cut("\355\240", 2), 0); /* a surrogate can be none */
+    assert_int_equal(character_cut("\300", 1), 0);
+}
+
+/* A text cut at pretoken_cut() gives the pre-tokens of the whole, by every rule but that which divides nothing. */
 static void test_cut(void **state)
 {
     (void)state;
     static const char alphabet[] = "ab1.'  \n\t\377\303\251";
     uint64_t key = random_key(1, "cuts", 0, 0), draw = 0;
     int cuts = 0;
-    for (int round = 0; round < 20000; round++) {
+    bool open;
+    for (int round = 0; round < 40000; round++) {
+        PretokenRule rule;
+        assert_true(pretoken_rule_find(expressions[round % EXPRESSIONS], &rule));
+        rule.digits = (PretokenDigits)(round / EXPRESSIONS % 3);
         char text[40];
         size_t size = random_below(key, draw++, sizeof text) + 1;
         for (size_t i = 0; i < size; i++)
@@ -205,8 +320,8 @@ static void test_cut(void **state)
         cuts += cut < size;
         size_t whole = 0, parts = 0;
         while (whole < cut) {
-            size_t length = pretoken_length(text + parts, cut - parts);
-            assert_int_equal(length, pretoken_length(text + whole, size - whole));
+            size_t length = pretoken_next(&rule, text + parts, cut - parts, &open);
+            assert_int_equal(length, pretoken_next(&rule, text + whole, size - whole, &open));
             whole += length;
             parts += length;
         }
@@ -222,6 +337,9 @@ int main(void)
         cmocka_unit_test(test_invalid),
         cmocka_unit_test(test_every_byte_pair_ends),
         cmocka_unit_test(test_against_pcre2),
+        cmocka_unit_test(test_rules),
+        cmocka_unit_test(test_digits_and_whole),
+        cmocka_unit_test(test_words),
         cmocka_unit_test(test_cut),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

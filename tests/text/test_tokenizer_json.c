@@ -54,6 +54,19 @@ typedef struct Case {
     const char *path, *value, *message;
 } Case;
 
+#define BYTE_LEVEL "{\"type\": \"ByteLevel\", \"add_prefix_space\": false, \"trim_offsets\": true}"
+#define BARE_BYTE_LEVEL                                                                                                \
+    "{\"type\": \"ByteLevel\", \"add_prefix_space\": false, \"trim_offsets\": true, \"use_regex\": false}"
+#define DIGITS "{\"type\": \"Digits\", \"individual_digits\": true}"
+#define SPLIT(pattern, behavior, invert)                                                                               \
+    "{\"type\": \"Split\", \"pattern\": {\"Regex\": \"" pattern "\"}, \"behavior\": \"" behavior                       \
+    "\", \"invert\": " invert "}"
+#define SEQUENCE(list) "{\"type\": \"Sequence\", \"pretokenizers\": [" list "]}"
+#define GPT2 "'s|'t|'re|'ve|'m|'ll|'d| ?\\\\p{L}+| ?\\\\p{N}+| ?[^\\\\s\\\\p{L}\\\\p{N}]+|\\\\s+(?!\\\\S)|\\\\s+"
+#define LLAMA                                                                                                          \
+    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\\\r\\\\n\\\\p{L}\\\\p{N}]?\\\\p{L}+|\\\\p{N}{1,3}| ?[^\\\\s\\\\p{L}\\\\p{N}]+"   \
+    "[\\\\r\\\\n]*|\\\\s*[\\\\r\\\\n]+|\\\\s+(?!\\\\S)|\\\\s+"
+
 static const Case refused[] = {
     {"model", NULL, "key \"model\" is missing"},
     {"model", "5", "key \"model\" is an integer"},
@@ -63,12 +76,43 @@ static const Case refused[] = {
     {"something_new", "true", "something_new = true is not supported"},
     {"pre_tokenizer", "null", "pre_tokenizer of type null is not supported; lmu reads ByteLevel"},
     {"pre_tokenizer.type", "\"Whitespace\"", "pre_tokenizer of type Whitespace is not supported"},
-    {"pre_tokenizer.add_prefix_space", "true", "pre_tokenizer.add_prefix_space = true is not supported"},
-    {"pre_tokenizer.use_regex", "false", "pre_tokenizer.use_regex = false is not supported"},
+    {"pre_tokenizer.add_prefix_space", "5", "pre_tokenizer.add_prefix_space = 5 is not supported"},
+    {"pre_tokenizer.use_regex", "\"no\"", "pre_tokenizer.use_regex = \"no\" is not supported"},
+    {"pre_tokenizer", SEQUENCE("{\"type\": \"Punctuation\"}," BYTE_LEVEL),
+     "pre_tokenizer.pretokenizers[0] of type Punctuation is not supported; lmu reads ByteLevel, or a Sequence"},
+    {"pre_tokenizer", SEQUENCE(BYTE_LEVEL "," DIGITS),
+     "pre_tokenizer.pretokenizers[1] of type Digits is not supported"},
+    {"pre_tokenizer", SEQUENCE(DIGITS "," DIGITS "," BYTE_LEVEL),
+     "pre_tokenizer.pretokenizers[1] of type Digits is not supported"},
+    {"pre_tokenizer", SEQUENCE("5"), "pre_tokenizer.pretokenizers[0] of type null is not supported"},
+    {"pre_tokenizer", SEQUENCE(DIGITS), "pre_tokenizer has no ByteLevel"},
+    {"pre_tokenizer", "{\"type\": \"Sequence\"}", "pre_tokenizer has no ByteLevel"},
+    {"pre_tokenizer", "{\"type\": \"Sequence\", \"pretokenizers\": [], \"more\": 1}",
+     "pre_tokenizer.more = 1 is not supported"},
+    {"pre_tokenizer", SEQUENCE("{\"type\": \"Digits\", \"individual_digits\": 2}"),
+     "pre_tokenizer.pretokenizers[0].individual_digits = 2 is not supported"},
+    {"pre_tokenizer", SEQUENCE(SPLIT("\\\\p{L}+", "Isolated", "false") "," BYTE_LEVEL),
+     "pre_tokenizer.pretokenizers[0].pattern = {\"Regex\":\"\\\\p{L}+\"} is not supported; lmu knows those of GPT-2, "
+     "cl100k"},
+    {"pre_tokenizer", SEQUENCE("{\"type\": \"Split\", \"pattern\": {\"String\": \" \"}, \"behavior\": \"Isolated\"}"),
+     "pattern = {\"String\":\" \"} is not supported"},
+    {"pre_tokenizer", SEQUENCE("{\"type\": \"Split\"}"), "pattern = nothing is not supported"},
+    {"pre_tokenizer", SEQUENCE(SPLIT(LLAMA, "Removed", "false") "," BYTE_LEVEL),
+     "behavior = \"Removed\" is not supported"},
+    {"pre_tokenizer", SEQUENCE(SPLIT(LLAMA, "MergedWithNext", "true") "," BYTE_LEVEL),
+     "behavior = \"MergedWithNext\" with invert is not supported"},
+    {"pre_tokenizer", SEQUENCE(SPLIT(LLAMA, "Isolated", "false") "," BYTE_LEVEL),
+     "pretokenizers[1].use_regex = true behind a Split is not supported"},
+    {"pre_tokenizer",
+     SEQUENCE(DIGITS ", {\"type\": \"ByteLevel\", \"add_prefix_space\": true, \"trim_offsets\": true}"),
+     "pretokenizers[1].add_prefix_space = true behind another pre-tokenizer is not supported"},
     {"decoder", "null", "decoder of type null is not supported"},
     {"decoder.type", "\"WordPiece\"", "decoder of type WordPiece is not supported"},
-    {"post_processor", "{\"type\": \"TemplateProcessing\"}",
-     "post_processor of type TemplateProcessing is not supported"},
+    {"post_processor", "{\"type\": \"Whatever\"}", "post_processor of type Whatever is not supported"},
+    {"post_processor", "{\"type\": \"Sequence\", \"processors\": [{\"type\": \"Whatever\"}]}",
+     "post_processor of type Whatever is not supported"},
+    {"post_processor", "{\"type\": \"Sequence\", \"processors\": [{\"type\": \"Sequence\"}]}",
+     "a post_processor Sequence in a Sequence is not supported"},
     {"model.type", "\"WordPiece\"", "a model of type WordPiece is not supported; lmu reads BPE"},
     {"model.type", "null", "a model of type null is not supported"},
     {"model.dropout", "0.5", "model.dropout = 0.5 is not supported"},
@@ -76,7 +120,7 @@ static const Case refused[] = {
     {"model.continuing_subword_prefix", "\"##\"", "model.continuing_subword_prefix"},
     {"model.end_of_word_suffix", "\"</w>\"", "model.end_of_word_suffix"},
     {"model.byte_fallback", "true", "model.byte_fallback = true is not supported"},
-    {"model.ignore_merges", "true", "model.ignore_merges = true is not supported"},
+    {"model.ignore_merges", "1", "model.ignore_merges = 1 is not supported"},
     {"model.vocab", NULL, "key \"vocab\" is missing"},
     {"model.vocab", "[]", "key \"vocab\" is an array"},
     {"model.vocab", "{}", "which is not in the vocabulary"},
@@ -109,12 +153,22 @@ static const Case refused[] = {
     {"added_tokens", "[5]", "added_tokens[0] is no object"},
     {"added_tokens", "[{\"id\": 0}]", "key \"content\" is missing"},
     {"added_tokens", "[{\"id\": 0, \"content\": \"<|endoftext|>\"}]", "added_tokens[0].special is missing"},
-    {"added_tokens", "[{\"id\": 0, \"content\": \"<|endoftext|>\", \"special\": false}]",
-     "added_tokens[0].special = false"},
+    {"added_tokens", "[{\"id\": 0, \"content\": \"<|endoftext|>\", \"special\": 1}]", "added_tokens[0].special = 1"},
     {"added_tokens", "[{\"id\": 1, \"content\": \"<|endoftext|>\", \"special\": true}]",
      "added_tokens[0].id is not the id"},
-    {"added_tokens", "[{\"id\": 0, \"content\": \"<|endoftext|>\", \"special\": true, \"lstrip\": true}]",
-     "added_tokens[0].lstrip = true is not supported"},
+    {"added_tokens", "[{\"id\": 277, \"content\": \"<s>\", \"special\": false, \"lstrip\": true}]",
+     "added_tokens[0].lstrip = true is not supported for a token that is not special"},
+    {"added_tokens", "[{\"id\": 277, \"content\": \"<s>\", \"special\": false, \"rstrip\": true}]",
+     "added_tokens[0].rstrip = true is not supported for a token that is not special"},
+    {"added_tokens",
+     "[{\"id\": 277, \"content\": \"<s>\", \"special\": true, \"rstrip\": true},"
+     " {\"id\": 278, \"content\": \" x\", \"special\": true}]",
+     "added_tokens[1].content starts with white space"},
+    {"added_tokens", "[{\"id\": 277, \"content\": \"<s>\", \"special\": true, \"unheard\": true}]",
+     "added_tokens[0].unheard = true is not supported"},
+    {"added_tokens",
+     "[{\"id\": 277, \"content\": \"<s>\", \"special\": true}, {\"id\": 278, \"content\": \"<s>\", \"special\": true}]",
+     "are the same token"},
     {"added_tokens", "[{\"id\": 277, \"content\": \"\", \"special\": true}]", "the token with id 277 is empty"},
     {"added_tokens", "[{\"id\": 278, \"content\": \"<s>\", \"special\": true}]", "token \"<s>\" has id 278"},
     {"added_tokens", "[{\"id\": \"x\", \"content\": \"<s>\", \"special\": true}]",
@@ -198,6 +252,13 @@ static void test_forms(void **state)
         {"pre_tokenizer.use_regex", NULL, NULL},
         {"pre_tokenizer.trim_offsets", "false", NULL},
         {"decoder.add_prefix_space", "false", NULL},
+        {"model.ignore_merges", "false", NULL},
+        {"post_processor", "{\"type\": \"TemplateProcessing\", \"single\": [], \"pair\": [], \"special_tokens\": {}}",
+         NULL},
+        {"post_processor", "{\"type\": \"Sequence\", \"processors\": [{\"type\": \"ByteLevel\"}]}", NULL},
+        {"pre_tokenizer", SEQUENCE(BYTE_LEVEL), NULL},
+        {"pre_tokenizer", SEQUENCE(SPLIT(GPT2, "Isolated", "false") "," BYTE_LEVEL), NULL},
+        {"pre_tokenizer", SEQUENCE(SPLIT(GPT2, "Removed", "true") "," BARE_BYTE_LEVEL), NULL},
     };
     Tokenizer *tokenizer;
     assert_done(tokenizer_open("tests/golden/text_tokenizer.json", &tokenizer));
@@ -225,6 +286,48 @@ static void test_forms(void **state)
     assert_done(tokenizer_open(file, &tokenizer));
     assert_true(tokenizer_hash(tokenizer) == hash);
     tokenizer_close(tokenizer);
+}
+
+/* Settings that change ids change the hash, and stand in the file that is written again. */
+static void test_settings_are_kept(void **state)
+{
+    (void)state;
+    static const Case settings[] = {
+        {"pre_tokenizer.add_prefix_space", "true", NULL},
+        {"pre_tokenizer.use_regex", "false", NULL},
+        {"pre_tokenizer", SEQUENCE(DIGITS "," BYTE_LEVEL), NULL},
+        {"pre_tokenizer", SEQUENCE("{\"type\": \"Digits\", \"individual_digits\": false}," BYTE_LEVEL), NULL},
+        {"pre_tokenizer", SEQUENCE(SPLIT(LLAMA, "Isolated", "false") "," BARE_BYTE_LEVEL), NULL},
+        {"pre_tokenizer", SEQUENCE(DIGITS "," SPLIT(LLAMA, "Removed", "true") "," BARE_BYTE_LEVEL), NULL},
+        {"model.ignore_merges", "true", NULL},
+        {"added_tokens", "[{\"id\": 0, \"content\": \"<|endoftext|>\", \"special\": true, \"lstrip\": true}]", NULL},
+        {"added_tokens", "[{\"id\": 0, \"content\": \"<|endoftext|>\", \"special\": true, \"rstrip\": true}]", NULL},
+        {"added_tokens", "[{\"id\": 0, \"content\": \"<|endoftext|>\", \"special\": true, \"single_word\": true}]",
+         NULL},
+        {"added_tokens", "[{\"id\": 0, \"content\": \"<|endoftext|>\", \"special\": false}]", NULL},
+        {"added_tokens",
+         "[{\"id\": 0, \"content\": \"<|endoftext|>\", \"special\": true},"
+         " {\"id\": 277, \"content\": \"  \", \"special\": false, \"normalized\": true}]",
+         NULL},
+    };
+    enum { SETTINGS = sizeof settings / sizeof *settings };
+    uint64_t hash[SETTINGS + 1];
+    Tokenizer *tokenizer, *again;
+    assert_done(tokenizer_open("tests/golden/text_tokenizer.json", &tokenizer));
+    hash[SETTINGS] = tokenizer_hash(tokenizer);
+    tokenizer_close(tokenizer);
+    for (size_t i = 0; i < SETTINGS; i++) {
+        assert_done(tokenizer_open(spoil(settings[i].path, settings[i].value), &tokenizer));
+        hash[i] = tokenizer_hash(tokenizer);
+        assert_done(tokenizer_save(tokenizer, scratch_path("kept.json")));
+        assert_done(tokenizer_open(scratch_path("kept.json"), &again));
+        assert_true(tokenizer_hash(again) == hash[i]);
+        tokenizer_close(tokenizer);
+        tokenizer_close(again);
+        for (size_t k = 0; k < i; k++)
+            assert_true(hash[k] != hash[i]);
+        assert_true(hash[SETTINGS] != hash[i]);
+    }
 }
 
 /* A special token may have a name outside of the byte alphabet, and lie beside the model's vocabulary. */
@@ -257,6 +360,7 @@ int main(void)
         cmocka_unit_test(test_merges_that_clash),
         cmocka_unit_test(test_not_json),
         cmocka_unit_test(test_forms),
+        cmocka_unit_test(test_settings_are_kept),
         cmocka_unit_test(test_specials_beside),
     };
     return cmocka_run_group_tests(tests, valid_open, valid_close);
