@@ -301,7 +301,7 @@ broken 'key "step" is a real number; an integer is expected' trainer.json 's/"st
 broken 'key "seconds" is -3; it cannot be negative' trainer.json 's/"seconds": [0-9.]*/"seconds": -3/'
 broken 'key "best_loss" is a string; a number is expected' trainer.json 's/"best_loss": [0-9.]*/"best_loss": "x"/'
 broken 'key "sum_steps" is 999999; it goes from 0 to ' trainer.json 's/"sum_steps": [0-9]*/"sum_steps": 999999/'
-broken 'key "threads" is true; an integer is expected' trainer.json 's/"threads": 2,$/"threads": true,/;t'
+broken 'key "threads" is true; an integer is expected' trainer.json 's/^  "threads": 2,/  "threads": true,/'
 broken 'key "options" is missing' trainer.json 's/"options"/"option"/'
 broken 'unknown key "beta3"; did you mean "beta1"?' trainer.json 's/"beta2"/"beta3"/'
 broken 'key "batch": 0 is out of range' trainer.json 's/"batch": 5/"batch": 0/'
