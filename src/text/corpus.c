@@ -381,6 +381,7 @@ static lmu_status document_next(Corpus *corpus, Document *out)
     const CorpusFile *file = &corpus->file[corpus->current];
     if (!corpus->source) {
         corpus->fault = CORPUS_UNREADABLE;
+        TRY(memory_grow(&corpus->buffer, &corpus->buffer_capacity, CORPUS_READ, 1, file->path));
         TRY(source_open(file->path, &corpus->source));
         corpus->start = corpus->end = 0;
         corpus->line = corpus->documents = corpus->given = 0;
