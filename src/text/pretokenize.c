@@ -10,7 +10,8 @@
     (IN(CHARACTER_CASELESS) | IN(CHARACTER_MARK)) /* may stand in the upper and in the lower part of a word */
 #define UPPERS (IN(CHARACTER_UPPER) | BOTH_CASES)
 #define LOWERS (IN(CHARACTER_LOWER) | BOTH_CASES)
-#define SYMBOLS (IN(CHARACTER_OTHER) | IN(CHARACTER_MARK))
+#define NUMBERS (IN(CHARACTER_NUMBER) | IN(CHARACTER_LATE_NUMBER)) /* those that Digits parts from all else */
+#define SYMBOLS (IN(CHARACTER_OTHER) | IN(CHARACTER_MARK) | IN(CHARACTER_LATE_NUMBER))
 #define EVERYTHING (LETTERS | SYMBOLS | IN(CHARACTER_NUMBER) | IN(CHARACTER_SPACE))
 
 const PretokenRule pretoken_gpt2 = {.kind = PRETOKEN_GPT2};
@@ -142,7 +143,7 @@ static size_t gpt2_length(Scan *s, CharacterClass class)
     if (class == CHARACTER_SPACE)
         return space_length(s, false);
     unsigned set = LETTERS & IN(class) ? LETTERS : SYMBOLS & IN(class) ? SYMBOLS : IN(class);
-    return run_end(s, start, set);
+    return run_end(s, start, set & ~s->ends);
 }
 
 /* ---- the younger family ---- */
@@ -210,7 +211,7 @@ static size_t number_length(Scan *s, int most)
 /* `length`: of the first character. */
 static size_t young_length(const PretokenRule *rule, Scan *s, CharacterClass class, size_t length)
 {
-    unsigned letters = rule->marks ? LETTERS | IN(CHARACTER_MARK) : LETTERS, symbols = SYMBOLS & ~letters;
+    unsigned letters = rule->marks ? LETTERS | IN(CHARACTER_MARK) : LETTERS, symbols = SYMBOLS & ~letters & ~s->ends;
     if (class == CHARACTER_NUMBER)
         return number_length(s, rule->numbers);
     if (rule->kind == PRETOKEN_WORDS && rule->contractions) {
@@ -229,14 +230,26 @@ static size_t young_length(const PretokenRule *rule, Scan *s, CharacterClass cla
 
 /* ---- any rule ---- */
 
+/* Numbers that Digits parted from all else; a run of them is then divided by the rule. `length`: of the first. */
+static size_t digits_length(const PretokenRule *rule, Scan *s, CharacterClass class, size_t length)
+{
+    if (rule->digits == DIGITS_SINGLE)
+        return length;
+    if (rule->kind == PRETOKEN_WHOLE)
+        return run_end(s, 0, NUMBERS);
+    if (rule->kind == PRETOKEN_GPT2 || class == CHARACTER_LATE_NUMBER)
+        return run_end(s, 0, IN(class));
+    return number_length(s, rule->numbers);
+}
+
 static size_t scan_length(const PretokenRule *rule, Scan *s)
 {
     size_t length;
     CharacterClass class = scan_at(s, 0, &length);
     if (class == CHARACTER_INVALID)
         return run_end(s, 0, IN(CHARACTER_INVALID));
-    if (class == CHARACTER_NUMBER && rule->digits != DIGITS_AS_THE_RULE_SAYS)
-        return rule->digits == DIGITS_SINGLE ? length : run_end(s, 0, IN(CHARACTER_NUMBER));
+    if (NUMBERS & s->ends & IN(class))
+        return digits_length(rule, s, class, length);
     if (rule->kind == PRETOKEN_GPT2)
         return gpt2_length(s, class);
     return rule->kind == PRETOKEN_WHOLE ? run_end(s, 0, EVERYTHING & ~s->ends) : young_length(rule, s, class, length);
@@ -254,7 +267,7 @@ size_t pretoken_next(const PretokenRule *rule, const char *text, size_t size, bo
 {
     Scan s = {text, size, IN(CHARACTER_INVALID) | IN(CHARACTER_END), false};
     if (rule->digits != DIGITS_AS_THE_RULE_SAYS)
-        s.ends |= IN(CHARACTER_NUMBER);
+        s.ends |= NUMBERS;
     size_t length = scan_length(rule, &s);
     *open = s.open;
     return length;

@@ -19,14 +19,15 @@
 
 typedef enum CharacterClass {
     CHARACTER_OTHER,
-    CHARACTER_UPPER,    /* a letter in upper or title case: \p{Lu}, \p{Lt} */
-    CHARACTER_LOWER,    /* \p{Ll} */
-    CHARACTER_CASELESS, /* a letter without case: \p{Lm}, \p{Lo} */
-    CHARACTER_MARK,     /* \p{M}: accents and the like that combine with a letter */
-    CHARACTER_NUMBER,   /* \p{N} */
-    CHARACTER_SPACE,    /* \s */
-    CHARACTER_INVALID,  /* a byte that belongs to no valid character */
-    CHARACTER_END,      /* of the text */
+    CHARACTER_UPPER,       /* a letter in upper or title case: \p{Lu}, \p{Lt} */
+    CHARACTER_LOWER,       /* \p{Ll} */
+    CHARACTER_CASELESS,    /* a letter without case: \p{Lm}, \p{Lo} */
+    CHARACTER_MARK,        /* \p{M}: accents and the like that combine with a letter */
+    CHARACTER_LATE_NUMBER, /* a number of a younger Unicode, which Digits knows and \p{N} does not */
+    CHARACTER_NUMBER,      /* \p{N} */
+    CHARACTER_SPACE,       /* \s */
+    CHARACTER_INVALID,     /* a byte that belongs to no valid character */
+    CHARACTER_END,         /* of the text */
 } CharacterClass;
 
 /* The class of the character at the start of text (size >= 1) and its length in bytes; 1 for an invalid byte. */

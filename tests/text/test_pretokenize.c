@@ -128,6 +128,7 @@ static const char *const class_patterns[CLASSES] = {[CHARACTER_OTHER] = "[^\\s\\
                                                     [CHARACTER_LOWER] = "\\p{Ll}",
                                                     [CHARACTER_CASELESS] = "[\\p{Lm}\\p{Lo}]",
                                                     [CHARACTER_MARK] = "\\p{M}",
+                                                    [CHARACTER_LATE_NUMBER] = "[^\\s\\p{L}\\p{M}\\p{N}]",
                                                     [CHARACTER_NUMBER] = "\\p{N}",
                                                     [CHARACTER_SPACE] = "\\s"};
 
@@ -265,6 +266,7 @@ static void test_digits_and_whole(void **state)
         {{.kind = PRETOKEN_GPT2}, {2, 1, 3, 1, 2}},
         {{.kind = PRETOKEN_GPT2, .digits = DIGITS_APART}, {2, 2, 2, 1, 2}},
         {{.kind = PRETOKEN_GPT2, .digits = DIGITS_SINGLE}, {2, 2, 1, 1, 1, 2}},
+        {{.kind = PRETOKEN_WORDS, .numbers = 1, .digits = DIGITS_APART}, {2, 2, 1, 1, 1, 2}},
         {{.kind = PRETOKEN_WHOLE}, {6, 1, 2}},
         {{.kind = PRETOKEN_WHOLE, .digits = DIGITS_APART}, {4, 2, 1, 2}},
     };

@@ -1,0 +1,247 @@
+/* Text in pieces: however it is divided, its ids are those of the whole. */
+#include "text/testing.h"
+
+#include <jansson.h>
+
+#include "base/random.h"
+#include "text/incremental.h"
+
+#define CONTRACTIONS "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
+#define SPACES "\\\\s*[\\\\r\\\\n]+|\\\\s+(?!\\\\S)|\\\\s+"
+#define LLAMA                                                                                                          \
+    CONTRACTIONS                                                                                                       \
+    "|[^\\\\r\\\\n\\\\p{L}\\\\p{N}]?\\\\p{L}+|\\\\p{N}{1,3}| ?[^\\\\s\\\\p{L}\\\\p{N}]+[\\\\r\\\\n]*|" SPACES
+#define UPPER "[\\\\p{Lu}\\\\p{Lt}\\\\p{Lm}\\\\p{Lo}\\\\p{M}]"
+#define LOWER "[\\\\p{Ll}\\\\p{Lm}\\\\p{Lo}\\\\p{M}]"
+#define BEFORE "[^\\\\r\\\\n\\\\p{L}\\\\p{N}]?"
+#define O200K                                                                                                          \
+    BEFORE UPPER "*" LOWER "+" CONTRACTIONS "?|" BEFORE UPPER "+" LOWER "*" CONTRACTIONS                               \
+                 "?|\\\\p{N}{1,3}| ?[^\\\\s\\\\p{L}\\\\p{N}]+[\\\\r\\\\n/]*|" SPACES
+#define DIVIDE(digits, pattern)                                                                                        \
+    "{\"type\": \"Sequence\", \"pretokenizers\": [" digits "{\"type\": \"Split\", \"pattern\": {\"Regex\": \"" pattern \
+    "\"}, \"behavior\": \"Isolated\", \"invert\": false}, {\"type\": \"ByteLevel\", \"add_prefix_space\": false, "     \
+    "\"trim_offsets\": true, \"use_regex\": false}]}"
+#define GPT2(prefix) "{\"type\": \"ByteLevel\", \"add_prefix_space\": " prefix ", \"trim_offsets\": true}"
+#define ADDED(id, content, flags) "{\"id\": " id ", \"content\": \"" content "\", \"special\": " flags "}"
+#define END ADDED("0", "<|endoftext|>", "true")
+
+/* Tokenizers of every kind: the golden one with another pre-tokenizer and other added tokens. */
+static const struct Kind {
+    const char *pre_tokenizer, *added;
+} kinds[] = {
+    {GPT2("false"), "[" END "]"},
+    {GPT2("true"), "[" END "]"},
+    {DIVIDE("", LLAMA), "[" END "]"},
+    {DIVIDE("", O200K), "[" END "]"},
+    {DIVIDE("{\"type\": \"Digits\", \"individual_digits\": true},", LLAMA), "[" END "]"},
+    {GPT2("false"),
+     "[" END
+     "," ADDED("277", "7  ", "false, \"normalized\": true") "," ADDED("278", "the", "false, \"normalized\": true") "," ADDED(
+         "279", "<|end",
+         "false, \"single_word\": true") "," ADDED("280", "<a>",
+                                                   "true, \"lstrip\": true") "," ADDED("281", "<b>",
+                                                                                       "true, \"rstrip\": true, "
+                                                                                       "\"normalized\": true") "]"},
+    {DIVIDE("", O200K),
+     "[" END "," ADDED("277", "<a>", "true, \"lstrip\": true, \"rstrip\": true") "," ADDED(
+         "278", "word", "true, \"single_word\": true") "," ADDED("279", "the wo", "false, \"normalized\": true") "]"},
+};
+enum { KINDS = sizeof kinds / sizeof *kinds };
+
+static Tokenizer *kind_open(size_t kind)
+{
+    Tokenizer *tokenizer;
+    json_t *root = json_load_file("tests/golden/text_tokenizer.json", 0, NULL);
+    assert_non_null(root);
+    json_object_set_new(root, "pre_tokenizer", json_loads(kinds[kind].pre_tokenizer, 0, NULL));
+    json_object_set_new(root, "added_tokens", json_loads(kinds[kind].added, 0, NULL));
+    char *path = scratch_path("kind.json");
+    assert_int_equal(json_dump_file(root, path, 0), 0);
+    json_decref(root);
+    assert_done(tokenizer_open(path, &tokenizer));
+    return tokenizer;
+}
+
+static size_t put(char *out, const char *text)
+{
+    memcpy(out, text, strlen(text));
+    return strlen(text);
+}
+
+/* Text of every sort of character and run, with the names of added tokens, whole and in part, and bytes that are no UTF-8. */
+static size_t mixed_text(uint64_t key, size_t most, char *out)
+{
+    static const char *const piece[] = {"the ",
+                                        "The word",
+                                        " word",
+                                        "HTTPServer's",
+                                        "we'LL",
+                                        "'s",
+                                        "'\305\277",
+                                        "'",
+                                        "12345",
+                                        " 7",
+                                        "\331\243",
+                                        ".",
+                                        "/",
+                                        "//\n",
+                                        "\n",
+                                        "\r\n",
+                                        " ",
+                                        "  ",
+                                        "    ",
+                                        "\t",
+                                        "\343\200\200",
+                                        "\302\205",
+                                        "\342\200\211",
+                                        "\303\251",
+                                        "\303\211",
+                                        "\344\270\255\346\226\207",
+                                        "e\314\201",
+                                        "\314\201",
+                                        "\360\237\230\200",
+                                        "<|endoftext|>",
+                                        "<|endof",
+                                        "<|end",
+                                        "<a>",
+                                        "<b>",
+                                        "<",
+                                        "_",
+                                        "\377",
+                                        "\344\270",
+                                        "\360\237",
+                                        "\302",
+                                        "!\n\n ",
+                                        "int x[3] = {0};\n",
+                                        "\001",
+                                        "\307\205",
+                                        "\312\260"};
+    size_t size = 0;
+    uint64_t draw = 0;
+    while (size + 300 < most) {
+        size_t which = random_below(key, draw++, sizeof piece / sizeof *piece), times = 1;
+        if (random_below(key, draw++, 30) == 0)
+            times = 1 + random_below(key, draw++, 40);
+        while (times-- > 0 && size + 40 < most)
+            size += put(out + size, piece[which]);
+    }
+    return size;
+}
+
+/* Pushes the text in random pieces; `sizes`: of the pieces, most of them less. */
+static void push_divided(Incremental *incremental, const char *text, size_t size, size_t sizes, uint64_t key,
+                         IdList *out)
+{
+    out->count = 0;
+    for (size_t at = 0, part, i = 0; at < size; at += part, i++) {
+        part = 1 + random_below(key, i, sizes);
+        part = part < size - at ? part : size - at;
+        assert_done(incremental_push(incremental, text + at, part, out));
+    }
+    assert_done(incremental_end(incremental, out));
+    assert_int_equal(incremental_pending(incremental), 0);
+}
+
+static void assert_equal_ids(const IdList *got, const IdList *expected)
+{
+    for (size_t i = 0; i < got->count && i < expected->count; i++)
+        if (got->id[i] != expected->id[i])
+            fail_msg("id %zu is %u, not %u", i, got->id[i], expected->id[i]);
+    assert_int_equal(got->count, expected->count);
+}
+
+/* 1,400 random divisions: 100 of a text for each kind of tokenizer, with special tokens and without. */
+static void test_any_division(void **state)
+{
+    (void)state;
+    static char text[6000];
+    IdList expected = {0}, got = {0};
+    for (size_t kind = 0; kind < KINDS; kind++)
+        for (int specials = 0; specials < 2; specials++) {
+            Tokenizer *tokenizer = kind_open(kind);
+            Incremental *incremental;
+            assert_done(incremental_open(tokenizer, specials, &incremental));
+            for (uint64_t round = 0; round < 100; round++) {
+                uint64_t key = random_key(6, "divisions", kind, round);
+                static const size_t sizes[] = {1, 2, 5, 30, 400, 5000};
+                size_t size = mixed_text(key, sizeof text, text);
+                expected.count = 0;
+                assert_done(tokenizer_encode(tokenizer, text, size, specials, &expected));
+                push_divided(incremental, text, size, sizes[round % 6], key, &got);
+                assert_equal_ids(&got, &expected);
+            }
+            incremental_close(incremental);
+            tokenizer_close(tokenizer);
+        }
+    free(expected.id);
+    free(got.id);
+}
+
+/* Pre-tokens up to the limit are whole; longer ones are cut, and the same for every division. */
+static void test_long(void **state)
+{
+    (void)state;
+    size_t size = 3 * INCREMENTAL_WINDOW;
+    char *text = malloc(size);
+    IdList whole = {0}, first = {0}, got = {0};
+    for (size_t kind = 0; kind < KINDS; kind++) {
+        Tokenizer *tokenizer = kind_open(kind);
+        Incremental *incremental;
+        assert_done(incremental_open(tokenizer, true, &incremental));
+        for (int unit = 0; unit < 4; unit++) {
+            static const char *const units[] = {" ", "-", "\344\270\255", "the"};
+            for (size_t at = 0, length = strlen(units[unit]); at < size; at += length)
+                memcpy(text + at, units[unit], length < size - at ? length : size - at);
+            size_t limit = INCREMENTAL_PRETOKEN - 4;
+            memcpy(text + limit, "a .b", 4); /* the first run is within the limit */
+            whole.count = 0;
+            assert_done(tokenizer_encode(tokenizer, text, limit + 4, true, &whole));
+            push_divided(incremental, text, limit + 4, 20000, 1, &got);
+            assert_equal_ids(&got, &whole);
+            push_divided(incremental, text, size, size, 1, &first);
+            push_divided(incremental, text, size, 30000, 2, &got);
+            assert_equal_ids(&got, &first);
+            push_divided(incremental, text, size, 700, 3, &got);
+            assert_equal_ids(&got, &first);
+        }
+        incremental_close(incremental);
+        tokenizer_close(tokenizer);
+    }
+    free(text);
+    free(whole.id);
+    free(first.id);
+    free(got.id);
+}
+
+/* Ids come as soon as they are certain: a word is when a space behind it is followed by another. */
+static void test_soon(void **state)
+{
+    (void)state;
+    Tokenizer *tokenizer = kind_open(0);
+    Incremental *incremental;
+    IdList got = {0};
+    assert_done(incremental_open(tokenizer, false, &incremental));
+    assert_done(incremental_push(incremental, "Hello", 5, &got));
+    assert_int_equal(got.count, 0);
+    assert_int_equal(incremental_pending(incremental), 5);
+    assert_done(incremental_push(incremental, " the", 4, &got));
+    assert_true(got.count > 0);
+    assert_int_equal(incremental_pending(incremental), 4);
+    assert_done(incremental_end(incremental, &got));
+    assert_done(incremental_end(incremental, &got)); /* an empty text */
+    assert_done(incremental_push(incremental, "", 0, &got));
+    incremental_close(incremental);
+    incremental_close(NULL);
+    free(got.id);
+    tokenizer_close(tokenizer);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_any_division),
+        cmocka_unit_test(test_long),
+        cmocka_unit_test(test_soon),
+    };
+    return cmocka_run_group_tests(tests, scratch_open, scratch_close);
+}
