@@ -33,6 +33,7 @@ typedef struct Link {
 
 struct Encoder {
     const Tokenizer *tokenizer;
+    const Progress *progress; /* see encoder_watch() */
     CacheSlot *cache;
     Link *link;     /* workspace of long pre-tokens */
     uint64_t *heap; /* rank << 32 | position of the left token; the least first */
@@ -61,6 +62,11 @@ void encoder_close(Encoder *encoder)
     free(encoder->link);
     free(encoder->heap);
     free(encoder);
+}
+
+void encoder_watch(Encoder *encoder, const Progress *progress)
+{
+    encoder->progress = progress;
 }
 
 const Tokenizer *encoder_tokenizer(const Encoder *encoder)
@@ -213,6 +219,8 @@ static lmu_status windows_merge(Encoder *encoder, const char *text, size_t size,
     *joined = true;
     for (size_t at = 0; at < size; at += next) {
         bool last = size - at <= window;
+        if (progress_interrupted(encoder->progress))
+            return error_set(LMU_INTERRUPTED, "interrupted; nothing was written");
         TRY(merge_links(encoder, text + at, last ? size - at : window));
         if (expected != NO_ID && encoder->link[0].id != expected) {
             *joined = false;

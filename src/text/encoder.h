@@ -6,6 +6,9 @@
 
 const Tokenizer *encoder_tokenizer(const Encoder *encoder);
 
+/* Encoding ends with LMU_INTERRUPTED soon after an interruption, inside a pre-token of any length too; borrowed. */
+void encoder_watch(Encoder *encoder, const Progress *progress);
+
 /* Appends the ids of one pre-token, the first `size` of `room` bytes that may be read at text. */
 lmu_status encoder_pretoken(Encoder *encoder, const char *text, size_t size, size_t room, IdList *out);
 

@@ -6,10 +6,25 @@
 
 #include "base/memory.h"
 #include "text/pretokenize.h"
+#include "text/vocabulary.h"
 
 #define PIECE_BYTES ((size_t)1 << 17)
 #define BATCH_BYTES ((size_t)1 << 24)
 #define BATCH_DOCUMENTS 65536
+
+bool pieces_change_ids(const Tokenizer *tokenizer, bool specials)
+{
+    if (tokenizer->rule.kind == PRETOKEN_WHOLE)
+        return true;
+    for (int level = 0; level < 2; level++)
+        for (size_t i = 0; i < tokenizer->added[level].count; i++) {
+            const AddedToken *added = &tokenizer->added[level].token[i];
+            const Token *name = &tokenizer->token[added->id];
+            if ((specials || !added->special) && (added->rstrip || memchr(name->bytes, ' ', name->length)))
+                return true;
+        }
+    return false;
+}
 
 void pieces_clear(Pieces *pieces)
 {

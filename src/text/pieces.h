@@ -6,6 +6,7 @@
 
 #include "base/progress.h"
 #include "text/corpus.h"
+#include "text/tokenizer.h"
 
 typedef struct Piece {
     const char *text;
@@ -22,6 +23,11 @@ typedef struct Pieces {
     size_t bytes;
     bool whole; /* documents are not cut; pieces_clear() keeps it */
 } Pieces;
+
+/* Whether a cut could change the ids that this tokenizer gives: it does not divide text, or an added token that is looked for
+ * (`specials`: the special ones too) holds a space or takes the one behind it. Then keep documents whole, here and in the
+ * corpus. */
+bool pieces_change_ids(const Tokenizer *tokenizer, bool specials);
 
 void pieces_free(Pieces *pieces);
 void pieces_clear(Pieces *pieces); /* forgets the batch */

@@ -16,6 +16,7 @@
 #include "base/memory.h"
 #include "base/random.h"
 #include "text/document_set.h"
+#include "text/encoder.h"
 #include "text/pieces.h"
 #include "text/shard.h"
 #include "text/spool.h"
@@ -418,18 +419,6 @@ static lmu_status sides_write(Preparing *p)
     return LMU_OK;
 }
 
-/* A special token whose name holds a space may be where a document would be cut. */
-static bool specials_hold_spaces(const Tokenizer *tokenizer)
-{
-    size_t length;
-    for (uint32_t id = 0; id < (uint32_t)tokenizer_size(tokenizer); id++) {
-        const char *name = tokenizer_bytes(tokenizer, id, &length);
-        if (tokenizer_is_special(tokenizer, id) && memchr(name, ' ', length))
-            return true;
-    }
-    return false;
-}
-
 static lmu_status preparing_open(Preparing *p)
 {
     if (tokenizer_end_of_text(p->tokenizer) < 0)
@@ -439,10 +428,12 @@ static lmu_status preparing_open(Preparing *p)
         return error_set(LMU_USAGE, "a held-out fraction of %g: it lies between 0 and 1", p->options->valid_fraction);
     p->fraction = p->options->valid_fraction > 0 ? p->options->valid_fraction : 0.05;
     p->threads = p->options->threads > 0 ? p->options->threads : machine_threads(NULL, 0);
-    p->batch[0].whole = p->batch[1].whole = p->options->specials && specials_hold_spaces(p->tokenizer);
+    p->batch[0].whole = p->batch[1].whole = pieces_change_ids(p->tokenizer, p->options->specials);
     TRY(memory_new(&p->encoder, (size_t)p->threads, sizeof *p->encoder, "the encoders"));
-    for (int i = 0; i < p->threads; i++)
+    for (int i = 0; i < p->threads; i++) {
         TRY(encoder_open(p->tokenizer, &p->encoder[i]));
+        encoder_watch(p->encoder[i], p->progress);
+    }
     TRY(place_open(p));
     TRY(spool_open(p->fresh, tokenizer_size(p->tokenizer), &p->spool));
     TRY(shard_begin(p, SIDE_TRAIN, PREPARE_TRAIN));

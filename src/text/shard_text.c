@@ -110,6 +110,9 @@ lmu_status shard_from_text(char *const *inputs, size_t count, const Tokenizer *t
     memset(out, 0, sizeof *out);
     ATTEMPT(tokenising_open(&t));
     ATTEMPT(corpus_open(inputs, count, &corpus));
+    t.pieces.whole = pieces_change_ids(tokenizer, false);
+    if (t.pieces.whole)
+        corpus_keep_whole(corpus);
     ATTEMPT(scratch_open(&directory));
     path = path_join(directory, "text.bin");
     if (!path) {

@@ -6,8 +6,10 @@
 #include <unistd.h>
 
 #include "text/bpe_train.h"
+#include "text/pieces.h"
 #include "text/prepare.h"
 #include "text/shard.h"
+#include "text/vocabulary.h"
 
 static Tokenizer *tokenizer;
 
@@ -402,6 +404,44 @@ static void test_field_and_specials(void **state)
     check_sides(out, &result, "a<|endoftext|>b<|endoftext|>", "v<|endoftext|>");
 }
 
+/* A special token with a space in its name is found wherever it lies, also where documents are cut for the threads. */
+static void test_specials_with_spaces(void **state)
+{
+    (void)state;
+    Token token[260];
+    char bytes[256], *text = malloc((size_t)3 << 20), *end = text, path[512], *out = scratch_path("spaced");
+    int names = 0;
+    for (int i = 0; i < 256; i++) {
+        bytes[i] = (char)i;
+        token[i] = (Token){&bytes[i], 1, false};
+    }
+    token[256] = (Token){TOKENIZER_END_OF_TEXT, strlen(TOKENIZER_END_OF_TEXT), true};
+    token[257] = (Token){"<a b>", 5, true};
+    for (; end < text + ((size_t)5 << 19); names++)
+        end += sprintf(end, "<a b>%.*s", names % 7, "xxxxxxx");
+    Tokenizer *spaced;
+    PrepareResult result;
+    assert_done(tokenizer_build("test", token, 258, NULL, 0, &spaced));
+    assert_true(pieces_change_ids(spaced, true));
+    assert_false(pieces_change_ids(spaced, false));
+    char *input = scratch_write("t.txt", text, (size_t)(end - text)), *valid = scratch_text("v.txt", "v");
+    PrepareOptions options = {
+        .inputs = &input, .input_count = 1, .valid_inputs = &valid, .valid_count = 1, .out = out, .specials = true};
+    assert_done(prepare_run(&options, spaced, NULL, &result));
+    snprintf(path, sizeof path, "%s/%s", out, PREPARE_TRAIN);
+    Shard shard;
+    assert_done(shard_open(path, &shard));
+    for (int64_t i = 0; i < shard.count; i++) {
+        int32_t id;
+        shard_read(&shard, i, 1, &id);
+        names -= id == 257;
+    }
+    assert_int_equal(names, 0);
+    shard_close(&shard);
+    tokenizer_close(spaced);
+    free(text);
+}
+
 /* What a killed process has left is removed by the next; what is not ours, or in use, stays. */
 static void test_leftovers(void **state)
 {
@@ -489,6 +529,7 @@ int main(void)
         cmocka_unit_test(test_deduplicate_long),
         cmocka_unit_test(test_skip_bad),
         cmocka_unit_test(test_field_and_specials),
+        cmocka_unit_test(test_specials_with_spaces),
         cmocka_unit_test(test_leftovers),
         cmocka_unit_test(test_failure_leaves_the_old),
         cmocka_unit_test(test_bad_places),
