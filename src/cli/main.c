@@ -2,6 +2,7 @@
  * 130 interrupted. */
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -88,8 +89,20 @@ static int report(const char *name, lmu_status status)
     return exit_code(status);
 }
 
+/* OpenMP's threads wait for each other spinning, by default for about a millisecond: on cores that others use too, most of the
+ * time goes there. They shall sleep after a few microseconds. The run-time library reads its settings before main, so
+ * the program starts itself once more, unless the user has set how to wait. */
+static void wait_briefly(char **argv)
+{
+    if (getenv("OMP_WAIT_POLICY") || getenv("GOMP_SPINCOUNT"))
+        return;
+    if (setenv("GOMP_SPINCOUNT", "1000", 1) == 0)
+        execv("/proc/self/exe", argv); /* where it fails, threads spin and all else is the same */
+}
+
 int main(int argc, char **argv)
 {
+    wait_briefly(argv);
     install_signals();
     if (argc < 2) {
         command_overview(stderr);

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "base/memory.h"
-#include "kernel/kernels.h"
+#include "kernel/gemm.h"
 
 struct BackendBlock {
     void *memory;
@@ -59,10 +59,29 @@ lmu_status backend_open(BackendKind kind, int threads, bool guarded, Backend **o
     return LMU_OK;
 }
 
+Compute backend_best_compute(const Backend *backend)
+{
+    return backend->isa >= ISA_AVX512BF16 ? COMPUTE_BF16 : COMPUTE_F32;
+}
+
+lmu_status backend_compute(Backend *backend, Compute compute)
+{
+    if (compute == COMPUTE_BF16 && backend->kernels != &kernels_cpu)
+        return error_set(LMU_USAGE, "the %s backend multiplies its own type alone", backend->name);
+    if (compute == COMPUTE_BF16 && backend_best_compute(backend) != COMPUTE_BF16)
+        return error_set(LMU_USAGE, "this CPU (%s, kernels %s) does not multiply bfloat16: use float",
+                         machine_cpu_name(), machine_isa_name(backend->isa));
+    if (compute == COMPUTE_BF16 && !backend->gemm)
+        TRY(gemm_cache_open(&backend->gemm));
+    backend->compute = compute;
+    return LMU_OK;
+}
+
 void backend_close(Backend *backend)
 {
     if (!backend)
         return;
+    gemm_cache_close(backend->gemm);
     while (backend->blocks)
         backend_free(backend, backend->blocks->memory);
     free(backend);

@@ -22,13 +22,19 @@ typedef struct Kernels Kernels;
 
 typedef enum BackendKind { BACKEND_CPU, BACKEND_REFERENCE, BACKEND_DOUBLE } BackendKind;
 
+/* What products of matrices multiply; sums, parameters and everything else stay as they are. */
+typedef enum Compute { COMPUTE_F32, COMPUTE_BF16 } Compute;
+
 typedef struct BackendBlock BackendBlock;
+typedef struct GemmCache GemmCache;
 
 struct Backend {
     const char *name;
     const Kernels *kernels;
     int threads;
     MachineIsa isa;
+    Compute compute;  /* of products in training */
+    GemmCache *gemm;  /* compiled products; NULL while compute is COMPUTE_F32 */
     size_t real_size; /* bytes of a Real: 4 or 8 */
     bool guarded;     /* pages are unreadable outside kernel calls */
     int depth;        /* of KERNEL calls, for the guard */
@@ -40,6 +46,11 @@ struct Backend {
 
 /* `threads` 0 means machine_threads(). LMU_MEMORY if there is none. */
 lmu_status backend_open(BackendKind kind, int threads, bool guarded, Backend **out);
+/* Chooses what products multiply from now on, before graphs are planned. LMU_USAGE where COMPUTE_BF16 is unknown: on a CPU
+ * without it, and on all backends but `cpu`. */
+lmu_status backend_compute(Backend *backend, Compute compute);
+/* COMPUTE_BF16 where the CPU multiplies bfloat16. */
+Compute backend_best_compute(const Backend *backend);
 void backend_close(Backend *backend); /* accepts NULL; frees whatever is still allocated */
 
 /* Zeroed memory aligned to a page. */

@@ -65,6 +65,8 @@ struct Kernels {
     void (*get_f32)(Backend *, int64_t n, const Real *from, float *host);
     void (*get_f64)(Backend *, int64_t n, const Real *from, double *host);
 
+    void (*to_bf16)(Backend *, int64_t n, const Real *x, uint16_t *y); /* rounded to nearest, ties to even */
+
     /* -- pointwise on n numbers ------------------------------------------------------------------------------- */
     void (*fill)(Backend *, int64_t n, double value, Real *y);
     void (*copy)(Backend *, int64_t n, const Real *x, Real *y, bool add);     /* y (+)= x; x == y allowed */
@@ -90,6 +92,11 @@ struct Kernels {
 
     /* -- products ---------------------------------------------------------------------------------------------- */
     void (*product)(Backend *, const Product *, const Real *a, const Real *b, const Real *bias, Real *c);
+    /* The same on bfloat16 operands, without bias; only where backend_compute allows COMPUTE_BF16. */
+    void (*product_bf16)(Backend *, const Product *, const uint16_t *a, const uint16_t *b, Real *c);
+    /* Bytes of workspace that products need in any of the three roles of a linear layer (forward, gradients of x and of the
+     * weight) of these extents. */
+    size_t (*product_workspace)(Backend *, int64_t m, int64_t n, int64_t k);
     void (*column_sum)(Backend *, int64_t n, int64_t d, const Real *x, Real *y, bool add); /* y[D] (+)= sum over N */
     /* Products whose rows do not depend on their neighbours, bit for bit: y [N x M] = x [N x K] w^T + bias, with w [M x K]
      * packed beforehand into packed_size(M, K) numbers. */
@@ -150,8 +157,7 @@ struct Kernels {
 
 extern const Kernels kernels_reference_f32, kernels_reference_f64;
 
-/* Overrides of the float table for one instruction set, ISA_BASE to ISA_AVX512; products by oneDNN. */
+/* Overrides of the float table for one instruction set, ISA_BASE to ISA_AVX512. */
 void kernels_simd_override(Kernels *table, MachineIsa isa);
-void kernels_onednn_override(Kernels *table);
 
 #endif

@@ -69,6 +69,9 @@ Tensor *op_cross_entropy(Graph *g, Tensor *x, Tensor *weight, Tensor *targets)
     graph_bound(targets, weight->shape[0]);
     int64_t rows = x->shape[0] < BLOCK ? x->shape[0] : BLOCK;
     spec.saved_numbers[0] = rows * weight->shape[0];
+    Backend *b = graph_backend(g);
+    if (graph_mode(g) == GRAPH_TRAIN)
+        spec.workspace = b->kernels->product_workspace(b, rows, weight->shape[0], weight->shape[1]);
     if (graph_mode(g) != GRAPH_TRAIN && !(spec.derived = linear_packed(g, weight)))
         return NULL;
     return graph_node(g, &operator_cross_entropy, &spec);

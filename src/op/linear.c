@@ -76,5 +76,8 @@ Tensor *op_linear(Graph *g, Tensor *x, Tensor *weight, Tensor *bias)
     spec.shape[1] = weight->shape[0];
     if (graph_mode(g) != GRAPH_TRAIN && !(spec.derived = linear_packed(g, weight)))
         return NULL;
+    Backend *b = graph_backend(g);
+    if (graph_mode(g) == GRAPH_TRAIN)
+        spec.workspace = b->kernels->product_workspace(b, x->shape[0], weight->shape[0], weight->shape[1]);
     return graph_node(g, &operator_linear, &spec);
 }

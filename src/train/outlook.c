@@ -7,54 +7,8 @@
 #include "train/optimiser.h"
 #include "train/trainer_internal.h"
 
-/* The product whose speed is the ceiling: M x K by K x N. */
-enum { CEILING_M = 4096, CEILING_N = 1024, CEILING_K = 1024, CEILING_RUNS = 20 };
-
 /* What the product library takes besides, in bytes: its code, what it compiles, its packed operands. Measured: 20 to 37 MiB. */
 #define LIBRARY_BYTES (24.0 * 1048576)
-
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return x < y ? -1 : x > y;
-}
-
-static double median(double *values, int count)
-{
-    qsort(values, (size_t)count, sizeof *values, by_value);
-    return values[count / 2];
-}
-
-lmu_status product_ceiling(Backend *backend, double *flops)
-{
-    enum { M = CEILING_M, N = CEILING_N, K = CEILING_K };
-    lmu_status status;
-    float *numbers = NULL;
-    Real *a = NULL, *b = NULL, *c = NULL;
-    ATTEMPT(memory_new(&numbers, (size_t)M * K, sizeof *numbers, "a product"));
-    ATTEMPT(backend_alloc(backend, (size_t)M * K * backend->real_size, &a));
-    ATTEMPT(backend_alloc(backend, (size_t)N * K * backend->real_size, &b));
-    ATTEMPT(backend_alloc(backend, (size_t)M * N * backend->real_size, &c));
-    for (int i = 0; i < M * K; i++)
-        numbers[i] = (float)((uint32_t)i * 2654435761u >> 8) * 0x1p-24f - 0.5f;
-    KERNEL(backend, put_f32, M * K, numbers, a);
-    KERNEL(backend, put_f32, N * K, numbers, b);
-    Product product = {.transpose_b = true, .m = M, .n = N, .k = K};
-    double seconds[CEILING_RUNS], start = machine_seconds();
-    int runs = 0;
-    while (runs < CEILING_RUNS && (runs < 3 || machine_seconds() - start < 0.5)) {
-        double before = machine_seconds();
-        KERNEL(backend, product, &product, a, b, NULL, c);
-        seconds[runs++] = machine_seconds() - before;
-    }
-    *flops = 2.0 * M * N * K / median(seconds, runs);
-done:
-    backend_free(backend, a);
-    backend_free(backend, b);
-    backend_free(backend, c);
-    free(numbers);
-    return status;
-}
 
 /* -- memory -- */
 
@@ -116,7 +70,7 @@ static lmu_status measure_step(Trainer *t, double *seconds)
     start = machine_seconds();
     optimiser_norm(t->model->params);
     double norm = machine_seconds() - start;
-    *seconds = median(runs, count) * (double)t->config->batch / t->micro + 8 * norm;
+    *seconds = seconds_median(runs, count) * (double)t->config->batch / t->micro + 8 * norm;
     return LMU_OK;
 }
 
@@ -145,9 +99,9 @@ static void say_machine(const Trainer *t)
 {
     char reason[128], a[32], b[32];
     machine_threads(reason, sizeof reason);
-    progress_say(t->progress, "%d thread%s (%s), %s, kernels %s, float products by oneDNN", t->backend->threads,
+    progress_say(t->progress, "%d thread%s (%s), %s, kernels %s, %s products by oneDNN", t->backend->threads,
                  t->backend->threads == 1 ? "" : "s", t->config->threads ? "as asked" : reason, machine_cpu_name(),
-                 machine_isa_name(t->backend->isa));
+                 machine_isa_name(t->backend->isa), t->backend->compute == COMPUTE_BF16 ? "bfloat16" : "float");
     progress_say(t->progress, "model %s: %s parameters, %s without the embedding", t->model->arch->name,
                  format_count((double)params_total(t->model->params), a, sizeof a),
                  format_count((double)params_non_embedding(t->model->params), b, sizeof b));

@@ -34,6 +34,17 @@ static void get_f64(Backend *b, int64_t n, const Real *X, double *host)
         host[i] = (double)IN(X)[i];
 }
 
+static void to_bf16(Backend *b, int64_t n, const Real *X, uint16_t *y)
+{
+    (void)b;
+    for (int64_t i = 0; i < n; i++) {
+        float x = (float)IN(X)[i];
+        uint32_t bits;
+        memcpy(&bits, &x, sizeof bits);
+        y[i] = isnan(x) ? (uint16_t)(bits >> 16 | 0x40) : (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+    }
+}
+
 static void fill(Backend *b, int64_t n, double value, Real *Y)
 {
     (void)b;

@@ -3,10 +3,10 @@
 .put_bytes = put_bytes, .put_f32 = put_f32, .put_f64 = put_f64, .get_f32 = get_f32, .get_f64 = get_f64, .fill = fill,
 .copy = copy, .scale = scale, .sum = sum, .multiply = multiply, .activate = activate, .activate_back = activate_back,
 .dropout = dropout, .norm = norm, .norm_back = norm_back, .norm_back_parameters = norm_back_parameters,
-.product = product, .column_sum = column_sum, .packed_size = packed_size, .pack = pack, .product_rows = product_rows,
+.product = product, .product_workspace = product_workspace, .to_bf16 = to_bf16, .column_sum = column_sum, .packed_size = packed_size, .pack = pack, .product_rows = product_rows,
 .gather = gather, .gather_back = gather_back, .cross_entropy = cross_entropy, .legendre_scan = legendre_scan,
 .legendre_memory = legendre_memory, .legendre_memory_back = legendre_memory_back,
 .implicit_attention = implicit_attention, .implicit_attention_back = implicit_attention_back,
 .legendre_workspace = legendre_workspace, .causal_attention_workspace = causal_attention_workspace, .causal_attention = causal_attention,
 .causal_attention_back = causal_attention_back, .sum_squares = sum_squares, .adamw = adamw,
-/* clang-format on */
+    /* clang-format on */

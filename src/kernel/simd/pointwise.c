@@ -7,6 +7,19 @@
 #define FOR_PIECES(n) PARALLEL_FOR(n) for (int64_t first = 0; first < (n); first += PIECE)
 #define PIECE_END(n) ((n)-first < PIECE ? (n) : first + PIECE)
 
+static void to_bf16(Backend *b, int64_t n, const Real *X, uint16_t *y)
+{
+    const uint32_t *x = (const uint32_t *)X;
+    FOR_PIECES(n)
+    {
+#pragma omp simd
+        for (int64_t i = first; i < PIECE_END(n); i++) {
+            uint32_t rounded = (x[i] + 0x7fff + (x[i] >> 16 & 1)) >> 16, quiet = x[i] >> 16 | 0x40;
+            y[i] = (uint16_t)((x[i] & 0x7fffffff) > 0x7f800000 ? quiet : rounded);
+        }
+    }
+}
+
 static void copy(Backend *b, int64_t n, const Real *X, Real *Y, bool add)
 {
     const float *x = (const float *)X;
@@ -153,6 +166,7 @@ static void activate_back(Backend *b, Activation kind, int64_t n, int64_t d, con
 
 void VARIANT_NAME(simd_pointwise)(Kernels *table)
 {
+    table->to_bf16 = to_bf16;
     table->copy = copy;
     table->sum = sum;
     table->multiply = multiply;
