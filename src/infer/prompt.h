@@ -1,6 +1,6 @@
-/* Text of any length into a session. The text comes in pieces of any size and is tokenised as it comes, cut only where that
- * changes no token: the ids are those of the whole text, and memory is needed for a stretch of it only (the longest without a
- * single space between two visible ASCII characters, where that is longer). Any bytes are text, valid UTF-8 or not. */
+/* Text of any length into a session. The text comes in pieces of any size and is tokenised as it comes (text/incremental.h): the
+ * ids are the same for every division, and those of the whole text while no pre-token is longer than 64 KiB. Any bytes are
+ * text, valid UTF-8 or not. */
 #ifndef LMU_INFER_PROMPT_H
 #define LMU_INFER_PROMPT_H
 
