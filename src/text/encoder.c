@@ -6,9 +6,10 @@
 #include "text/bytes_hash.h"
 #include "text/encoder.h"
 
-/* A pre-token seen before and its ids: one cache line. A slot simply forgets what it held before. */
-#define CACHED_BYTES 24
-#define CACHED_IDS 8
+/* A pre-token seen before and its ids: half a cache line, as most are short and few tokens. A slot simply forgets what it held
+ * before. */
+#define CACHED_BYTES 16
+#define CACHED_IDS 3
 typedef struct PretokenKey {
     uint64_t word[CACHED_BYTES / 8]; /* the bytes, then zeros */
 } PretokenKey;
@@ -17,7 +18,9 @@ typedef struct CacheSlot {
     uint32_t id[CACHED_IDS];
     uint8_t length, count; /* length 0: free */
 } CacheSlot;
-#define CACHE_SLOTS ((size_t)1 << 15)
+_Static_assert(sizeof(CacheSlot) == 32, "two to a line");
+#define CACHE_LINE 64
+#define CACHE_SLOTS ((size_t)1 << 16)
 
 /* A token in a long pre-token: a doubly linked list over positions. */
 typedef struct Link {
@@ -46,7 +49,12 @@ lmu_status encoder_open(const Tokenizer *tokenizer, Encoder **out)
     Encoder *encoder = NULL;
     TRY(memory_new(&encoder, 1, sizeof *encoder, "an encoder"));
     encoder->tokenizer = tokenizer;
-    ATTEMPT(memory_new(&encoder->cache, CACHE_SLOTS, sizeof *encoder->cache, "an encoder"));
+    encoder->cache = aligned_alloc(CACHE_LINE, CACHE_SLOTS * sizeof *encoder->cache);
+    if (!encoder->cache) {
+        status = error_set(LMU_MEMORY, "no memory for an encoder");
+        goto done;
+    }
+    memset(encoder->cache, 0, CACHE_SLOTS * sizeof *encoder->cache);
     *out = encoder;
     return LMU_OK;
 done:
@@ -257,7 +265,7 @@ static lmu_status encode_long(Encoder *encoder, const char *text, size_t size, I
 /* The key of a pre-token of 1 to CACHED_BYTES bytes; `room` bytes may be read at text. */
 static PretokenKey pretoken_key(const char *text, size_t size, size_t room)
 {
-    PretokenKey key = {{0, 0, 0}};
+    PretokenKey key = {{0, 0}};
     if (room < CACHED_BYTES) {
         memcpy(key.word, text, size);
         return key;
@@ -272,8 +280,7 @@ static PretokenKey pretoken_key(const char *text, size_t size, size_t room)
 
 static CacheSlot *cache_slot(const Encoder *encoder, const PretokenKey *key, size_t size)
 {
-    uint64_t hash = hash_mix(key->word[0] ^ (key->word[1] * UINT64_C(0x9E3779B97F4A7C15)) ^
-                             (key->word[2] * UINT64_C(0xC2B2AE3D27D4EB4F)) ^ size);
+    uint64_t hash = hash_mix(key->word[0] ^ (key->word[1] * UINT64_C(0x9E3779B97F4A7C15)) ^ size);
     return &encoder->cache[hash & (CACHE_SLOTS - 1)];
 }
 
@@ -298,8 +305,7 @@ lmu_status encoder_pretoken(Encoder *encoder, const char *text, size_t size, siz
     }
     PretokenKey key = pretoken_key(text, size, room);
     CacheSlot *slot = cache_slot(encoder, &key, size);
-    if (slot->length == size && slot->key.word[0] == key.word[0] && slot->key.word[1] == key.word[1] &&
-        slot->key.word[2] == key.word[2]) {
+    if (slot->length == size && slot->key.word[0] == key.word[0] && slot->key.word[1] == key.word[1]) {
         memcpy(id, slot->id, sizeof slot->id);
         out->count += slot->count;
         return LMU_OK;
