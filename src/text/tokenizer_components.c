@@ -10,7 +10,9 @@ static bool setting_is_met(const json_t *value, Demand demand)
     case DEMAND_ANYTHING:
         return true;
     case DEMAND_NOTHING:
-        return json_is_null(value) || json_is_false(value) || (json_is_string(value) && json_string_length(value) == 0);
+        return json_is_null(value) || json_is_false(value) ||
+               (json_is_number(value) && json_number_value(value) == 0) ||
+               (json_is_string(value) && json_string_length(value) == 0);
     case DEMAND_BOOLEAN:
         return json_is_boolean(value);
     }

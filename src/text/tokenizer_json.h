@@ -9,7 +9,7 @@
 /* What a setting must be for us to read the file. */
 typedef enum Demand {
     DEMAND_ANYTHING, /* it does not touch ids, or it is looked at elsewhere */
-    DEMAND_NOTHING,  /* null, false or "" */
+    DEMAND_NOTHING,  /* null, false, 0 or "" */
     DEMAND_BOOLEAN,  /* true or false */
 } Demand;
 
@@ -18,7 +18,7 @@ typedef struct Setting {
     Demand demand;
 } Setting;
 
-/* Holds every key of an object against the settings; a key that is not listed is refused unless it is null, false or "".
+/* Holds every key of an object against the settings; a key that is not listed is refused unless it is null, false, 0 or "".
  * `where` is put before the key in messages. */
 lmu_status settings_check(const char *path, const char *where, json_t *object, const Setting *setting, size_t count);
 #define SETTINGS_CHECK(path, where, object, settings)                                                                  \

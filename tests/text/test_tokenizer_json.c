@@ -253,6 +253,7 @@ static void test_forms(void **state)
         {"pre_tokenizer.trim_offsets", "false", NULL},
         {"decoder.add_prefix_space", "false", NULL},
         {"model.ignore_merges", "false", NULL},
+        {"model.dropout", "0.0", NULL},
         {"post_processor", "{\"type\": \"TemplateProcessing\", \"single\": [], \"pair\": [], \"special_tokens\": {}}",
          NULL},
         {"post_processor", "{\"type\": \"Sequence\", \"processors\": [{\"type\": \"ByteLevel\"}]}", NULL},
