@@ -33,8 +33,11 @@ static lmu_status piece_encode(void *context, int thread, size_t index)
 {
     Bench *bench = context;
     const Piece *piece = &bench->pieces.piece[index];
-    bench->list[index].count = 0;
-    return encoder_encode(bench->encoder[thread], piece->text, piece->size, false, &bench->list[index]);
+    IdList ids = bench->list[index]; /* not in its place, where other threads write beside it */
+    ids.count = 0;
+    lmu_status status = encoder_encode(bench->encoder[thread], piece->text, piece->size, false, &ids);
+    bench->list[index] = ids;
+    return status;
 }
 
 static void bench_close(Bench *bench)
@@ -65,7 +68,8 @@ static int seconds_compare(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static lmu_status line_print(const char *name, const char *what, size_t bytes, size_t tokens, int threads, double seconds)
+static lmu_status line_print(const char *name, const char *what, size_t bytes, size_t tokens, int threads,
+                             double seconds)
 {
     json_t *line = json_pack("{s:s, s:s, s:I, s:I, s:i, s:f, s:f, s:s}", "bench", name, "text", what, "bytes",
                              (json_int_t)bytes, "tokens", (json_int_t)tokens, "threads", threads, "seconds", seconds,

@@ -198,8 +198,11 @@ static lmu_status piece_encode(void *context, int thread, size_t index)
     Preparing *p = context;
     const Piece *piece = &p->encoding->piece[index];
     TRY(interrupted(p));
-    p->list[index].count = 0;
-    return encoder_encode(p->encoder[thread], piece->text, piece->size, p->options->specials, &p->list[index]);
+    IdList ids = p->list[index]; /* not in its place, where other threads write beside it */
+    ids.count = 0;
+    lmu_status status = encoder_encode(p->encoder[thread], piece->text, piece->size, p->options->specials, &ids);
+    p->list[index] = ids;
+    return status;
 }
 
 /* The document that went into the spool is complete; or void, if it could not be read to its end. */

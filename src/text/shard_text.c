@@ -47,8 +47,11 @@ static lmu_status piece_encode(void *context, int thread, size_t index)
 {
     Tokenising *t = context;
     const Piece *piece = &t->pieces.piece[index];
-    t->list[index].count = 0;
-    return encoder_encode(t->encoder[thread], piece->text, piece->size, false, &t->list[index]);
+    IdList ids = t->list[index]; /* not in its place, where other threads write beside it */
+    ids.count = 0;
+    lmu_status status = encoder_encode(t->encoder[thread], piece->text, piece->size, false, &ids);
+    t->list[index] = ids;
+    return status;
 }
 
 static lmu_status batch_write(Tokenising *t)
