@@ -20,6 +20,7 @@
 
 #define CHUNK LEGENDRE_CHUNK
 #define SCAN_CHANNELS 64 /* channels a task of a scan */
+#define GROUP 4          /* steps whose dz is kept until it enters the gradient of L: few, so that it stays in cache */
 
 static int64_t padded(int64_t d)
 {
@@ -143,7 +144,7 @@ typedef struct Scratch {
     float *m;       /* [C x Q] */
     float *f;       /* [3P] gelu(z) of one step */
     float *slope;   /* [3P] gelu'(z) of one step */
-    float *dz;      /* [C x 3P] */
+    float *dz;      /* [GROUP x 3P] */
     float *dm;      /* [C x Q], then adjoint states */
     float *dy;      /* [1] */
     float *score;   /* [P x P] softmax, then three of P and one more P x P */
@@ -155,6 +156,12 @@ static int64_t round16(int64_t n)
     return (n + 15) / 16 * 16;
 }
 
+/* Rows of P numbers are padded too. */
+static int64_t score_numbers(int64_t p)
+{
+    return round16((2 * p + 4) * padded(p));
+}
+
 static int64_t partial_numbers(const LegendreShape *s, int64_t p)
 {
     return round16(3 * p * s->order + 4 * p);
@@ -162,8 +169,8 @@ static int64_t partial_numbers(const LegendreShape *s, int64_t p)
 
 static int64_t scratch_numbers(const LegendreShape *s, int64_t p)
 {
-    int64_t q = s->order, rows = q + CHUNK + 2 * CHUNK * q + 6 * p + CHUNK * 3 * p + 1;
-    int64_t numbers = rows * padded(s->channels) + round16(2 * p * p + 3 * p) + partial_numbers(s, p);
+    int64_t q = s->order, rows = q + CHUNK + 2 * CHUNK * q + 6 * p + GROUP * 3 * p + 1;
+    int64_t numbers = rows * padded(s->channels) + score_numbers(p) + partial_numbers(s, p);
     return round16(numbers > scan_scratch(s) ? numbers : scan_scratch(s));
 }
 
@@ -178,9 +185,9 @@ static Scratch scratch_lay(Backend *b, const LegendreShape *s, int64_t p, int th
     o.f = o.dm + CHUNK * q * dp;
     o.slope = o.f + 3 * p * dp;
     o.dz = o.slope + 3 * p * dp;
-    o.dy = o.dz + CHUNK * 3 * p * dp;
+    o.dy = o.dz + GROUP * 3 * p * dp;
     o.score = o.dy + dp;
-    o.partial = o.score + round16(2 * p * p + 3 * p);
+    o.partial = o.score + score_numbers(p);
     return o;
 }
 
@@ -301,28 +308,41 @@ static void step_project(const LegendreShape *s, const AttentionParameters *a, c
     }
 }
 
-/* o->score = softmax(Q K^T / sqrt(D)), then weight [P] = p softmax behind it. */
+/* The pooling vector p, padded with zeros, behind the other rows of scores. */
+static float *pooling_at(int64_t p, const Scratch *o)
+{
+    return o->score + (2 * p + 3) * padded(p);
+}
+
+static void pooling_copy(const AttentionParameters *a, const Scratch *o)
+{
+    copy_rows(1, a->reduced, (const float *)a->p, 0, pooling_at(a->reduced, o), 0, padded(a->reduced));
+}
+
+/* o->score = softmax(Q K^T / sqrt(D)), transposed: [keys P x queries P], so that queries lie along the lanes and no sum or
+ * maximum runs across them; then weight [P] = p softmax behind it. Lanes of padding hold the softmax of zeros. */
 static float *step_attend(const LegendreShape *s, const AttentionParameters *a, Scratch *o)
 {
-    int64_t p = a->reduced, dp = padded(s->channels);
-    const float *pooling = (const float *)a->p;
-    float *weight = o->score + p * p, scaling = 1 / sqrtf((float)s->channels);
-    memset(o->score, 0, (size_t)(p * p + p) * sizeof(float));
-    dot_product(p, p, 1, dp, (DotOperand){o->f, dp, 0}, (DotOperand){o->f + p * dp, dp, 0}, o->score, p);
-    for (int64_t i = 0; i < p; i++) {
-        float *row = o->score + i * p, top = row[0], total = 0;
+    int64_t p = a->reduced, pp = padded(p), dp = padded(s->channels);
+    const float *pooling = pooling_at(p, o);
+    float *weight = o->score + p * pp, scaling = 1 / sqrtf((float)s->channels);
+    memset(o->score, 0, (size_t)((p + 1) * pp) * sizeof(float));
+    dot_product(p, p, 1, dp, (DotOperand){o->f + p * dp, dp, 0}, (DotOperand){o->f, dp, 0}, o->score, pp);
+    for (int64_t i = 0; i < pp; i += LANES) {
+        float *scores = o->score + i;
+        vec top = load(scores), total = splat(0), pool = load(pooling + i);
         for (int64_t j = 1; j < p; j++)
-            top = row[j] > top ? row[j] : top;
-        int64_t j = 0;
-        for (; j < p; j += LANES) {
-            int64_t n = p - j < LANES ? p - j : LANES;
-            store_part(row + j, exp_vec((load_part(row + j, n) - top) * scaling), n);
+            top = max_vec(load(scores + j * pp), top);
+        for (int64_t j = 0; j < p; j++) {
+            vec e = exp_vec((load(scores + j * pp) - top) * scaling);
+            store(scores + j * pp, e);
+            total += e;
         }
-        for (j = 0; j < p; j++)
-            total += row[j];
-        for (j = 0; j < p; j++) {
-            row[j] /= total;
-            weight[j] += pooling[i] * row[j];
+        vec part = 1.0f / total;
+        for (int64_t j = 0; j < p; j++) {
+            vec share = load(scores + j * pp) * part;
+            store(scores + j * pp, share);
+            weight[j] += reduce_sum(pool * share);
         }
     }
     return weight;
@@ -333,6 +353,7 @@ static void implicit_attention(Backend *b, const LegendreShape *s, const Attenti
 {
     int64_t q = s->order, d = s->channels, dp = padded(d), p = a->reduced;
     FOR_CHUNKS(p, {
+        pooling_copy(a, &o);
         chunk_memory(s, LEGENDRE_RECURRENT, &chunk, (const float *)W, (const float *)X, (const float *)BOUNDARY, &o);
         for (int64_t t = 0; t < chunk.count; t++) {
             step_project(s, a, o.m + t * q * dp, false, &o);
@@ -347,22 +368,24 @@ static void implicit_attention(Backend *b, const LegendreShape *s, const Attenti
 static void step_back(const LegendreShape *s, const AttentionParameters *a, const float *weight, float *dz,
                       float *dp_sum, Scratch *o)
 {
-    int64_t p = a->reduced, dp = padded(s->channels);
-    float *dweight = o->score + p * p + p, *dscore = dweight + 2 * p, scaling = 1 / sqrtf((float)s->channels);
-    const float *query = o->f, *key = query + p * dp, *value = key + p * dp, *pooling = (const float *)a->p;
-    memset(dweight, 0, (size_t)p * sizeof(float));
+    int64_t p = a->reduced, pp = padded(p), dp = padded(s->channels);
+    float *dweight = o->score + (p + 1) * pp, *mean = dweight + pp, *dscore = mean + pp;
+    const float *query = o->f, *key = query + p * dp, *value = key + p * dp, *pooling = pooling_at(p, o);
+    float scaling = 1 / sqrtf((float)s->channels);
+    memset(dweight, 0, (size_t)pp * sizeof(float));
     dot_product(1, p, 1, dp, (DotOperand){o->dy, 0, 0}, (DotOperand){value, dp, 0}, dweight, p);
-    for (int64_t i = 0; i < p; i++) {
-        const float *row = o->score + i * p;
-        float mean = 0;
+    for (int64_t i = 0; i < pp; i += LANES) {
+        vec sum = splat(0), factor = load(pooling + i) * scaling;
         for (int64_t j = 0; j < p; j++)
-            mean += row[j] * dweight[j];
-        dp_sum[i] += mean;
+            sum += load(o->score + j * pp + i) * dweight[j];
+        store(mean + i, sum);
         for (int64_t j = 0; j < p; j++)
-            dscore[i * p + j] = pooling[i] * row[j] * (dweight[j] - mean) * scaling;
+            store(dscore + j * pp + i, factor * load(o->score + j * pp + i) * (dweight[j] - sum));
     }
-    tile_product(p, dp, p, (TileOperand){dscore, p, 1}, key, dp, dz, dp, false);
-    tile_product(p, dp, p, (TileOperand){dscore, 1, p}, query, dp, dz + p * dp, dp, false);
+    for (int64_t i = 0; i < p; i++)
+        dp_sum[i] += mean[i];
+    tile_product(p, dp, p, (TileOperand){dscore, 1, pp}, key, dp, dz, dp, false);
+    tile_product(p, dp, p, (TileOperand){dscore, pp, 1}, query, dp, dz + p * dp, dp, false);
     for (int64_t j = 0; j < p; j++)
         for (int64_t c = 0; c < dp; c += LANES)
             store(dz + (2 * p + j) * dp + c, weight[j] * load(o->dy + c));
@@ -370,22 +393,24 @@ static void step_back(const LegendreShape *s, const AttentionParameters *a, cons
         store(dz + i, load(dz + i) * load(o->slope + i));
 }
 
-/* The thread's gradients of l and bias from the chunk's dz, and dm = L^T dz. */
-static void chunk_project_back(const LegendreShape *s, const AttentionParameters *a, const Chunk *chunk, Scratch *o)
+/* The thread's gradients of l and bias from the dz of `count` steps, the first of them step `first` of the chunk, and dm = L^T dz. */
+static void group_project_back(const LegendreShape *s, const AttentionParameters *a, int64_t first, int64_t count,
+                               Scratch *o)
 {
     int64_t q = s->order, dp = padded(s->channels), rows = 3 * a->reduced;
     float *dl = o->partial, *dbias = dl + rows * q;
-    dot_product(rows, q, chunk->count, dp, (DotOperand){o->dz, dp, rows * dp}, (DotOperand){o->m, dp, q * dp}, dl, q);
+    DotOperand dz = {o->dz, dp, rows * dp}, m = {o->m + first * q * dp, dp, q * dp};
+    dot_product(rows, q, count, dp, dz, m, dl, q);
     for (int64_t i = 0; i < rows; i++) {
         vec total = {0};
-        for (int64_t t = 0; t < chunk->count; t++)
+        for (int64_t t = 0; t < count; t++)
             for (int64_t c = 0; c < dp; c += LANES)
                 total += load(o->dz + (t * rows + i) * dp + c);
         dbias[i] += reduce_sum(total);
     }
-    for (int64_t t = 0; t < chunk->count; t++)
+    for (int64_t t = 0; t < count; t++)
         tile_product(q, dp, rows, (TileOperand){(const float *)a->l, 1, q}, o->dz + t * rows * dp, dp,
-                     o->dm + t * q * dp, dp, false);
+                     o->dm + (first + t) * q * dp, dp, false);
 }
 
 static void gradient_combine(Backend *b, const LegendreShape *s, int64_t p, const AttentionGradients *g)
@@ -410,14 +435,16 @@ static void implicit_attention_back(Backend *b, const LegendreShape *s, const At
     for (int thread = 0; thread < b->threads; thread++)
         memset(scratch_lay(b, s, p, thread).partial, 0, (size_t)partial_numbers(s, p) * sizeof(float));
     FOR_CHUNKS(p, {
+        pooling_copy(a, &o);
         chunk_memory(s, LEGENDRE_RECURRENT, &chunk, (const float *)W, (const float *)X, (const float *)BOUNDARY, &o);
         for (int64_t t = 0; t < chunk.count; t++) {
             step_project(s, a, o.m + t * q * dp, true, &o);
             const float *weight = step_attend(s, a, &o);
             copy_rows(1, d, (const float *)DY + (chunk.first + t) * d, d, o.dy, dp, dp);
-            step_back(s, a, weight, o.dz + t * 3 * p * dp, o.partial + 3 * p * q + 3 * p, &o);
+            step_back(s, a, weight, o.dz + t % GROUP * 3 * p * dp, o.partial + 3 * p * q + 3 * p, &o);
+            if (t % GROUP == GROUP - 1 || t == chunk.count - 1)
+                group_project_back(s, a, t / GROUP * GROUP, t % GROUP + 1, &o);
         }
-        chunk_project_back(s, a, &chunk, &o);
         chunk_adjoint(s, &chunk, (const float *)W, (float *)BOUNDARY, (float *)DX, add, &o);
     })
     gradient_combine(b, s, p, g);

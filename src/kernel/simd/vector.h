@@ -115,10 +115,15 @@ INLINE vec reduce_each(vec *v)
 
 INLINE float reduce_max(vec v)
 {
-    float top = v[0];
-    for (int i = 1; i < LANES; i++)
-        top = v[i] > top ? v[i] : top;
-    return top;
+#if LANES > 8
+    v = max_vec(v, __builtin_shuffle(v, EVERY_LANE(LANE_AHEAD, 8)));
+#endif
+#if LANES > 4
+    v = max_vec(v, __builtin_shuffle(v, EVERY_LANE(LANE_AHEAD, 4)));
+#endif
+    v = max_vec(v, __builtin_shuffle(v, EVERY_LANE(LANE_AHEAD, 2)));
+    v = max_vec(v, __builtin_shuffle(v, EVERY_LANE(LANE_AHEAD, 1)));
+    return v[0];
 }
 
 /* exp(x) within 2 units in the last place for -87 <= x <= 88; below that it is 0 or tiny, above it is capped. Cody-Waite
