@@ -30,14 +30,25 @@ static int name_compare(const void *a, const void *b)
     return order != 0 ? order : (int)left->plain - (int)right->plain;
 }
 
-/* Sorts the tokens by their bytes. A plain token and an added one may have the same: one is text's, the other is asked for. */
+/* Whether files write the token's bytes as they are, plain or added: then there can be but one of them. */
+static bool is_written_as_it_is(const Token *token)
+{
+    for (size_t i = 0; i < token->length; i++)
+        if (token->bytes[i] <= ' ' || token->bytes[i] > '~')
+            return false;
+    return true;
+}
+
+/* Sorts the tokens by their bytes. A plain token and an added one may have the same, such as two spaces: text becomes the one by
+ * merges and the other before them. */
 static lmu_status names_sort(const char *origin, const Tokenizer *tokenizer, TokenName *name)
 {
     for (size_t i = 0; i < tokenizer->count; i++)
         name[i] = (TokenName){&tokenizer->token[i], (uint32_t)i, tokenizer->plain[i]};
     qsort(name, tokenizer->count, sizeof *name, name_compare);
     for (size_t i = 1; i < tokenizer->count; i++)
-        if (name_compare(&name[i - 1], &name[i]) == 0)
+        if (token_compare(name[i - 1].token, name[i].token) == 0 &&
+            (name[i - 1].plain == name[i].plain || is_written_as_it_is(name[i].token)))
             return error_set(LMU_FORMAT, "%s: ids %u and %u are the same token", origin, name[i - 1].id, name[i].id);
     return LMU_OK;
 }
