@@ -220,10 +220,24 @@ Tensor *graph_param(Graph *g, const char *name, int rank, const int64_t *shape, 
     return tensor;
 }
 
+/* A constant of this shape with these values that the graph has already; NULL if there is none. */
+static Tensor *constant_find(const Graph *g, int rank, const int64_t *shape, const double *values)
+{
+    for (Tensor *tensor = g->tensors; tensor; tensor = tensor->next)
+        if (tensor->kind == TENSOR_CONSTANT && tensor->rank == rank &&
+            memcmp(tensor->shape, shape, (size_t)rank * sizeof *shape) == 0 &&
+            memcmp(tensor->constant, values, (size_t)tensor_stride(tensor) * sizeof *values) == 0)
+            return tensor;
+    return NULL;
+}
+
 Tensor *graph_constant(Graph *g, int rank, const int64_t *shape, const double *values)
 {
     if (g->status != LMU_OK)
         return NULL;
+    Tensor *same = constant_find(g, rank, shape, values);
+    if (same)
+        return same;
     Tensor *tensor = graph_tensor(g, TENSOR_CONSTANT, LEAD_NONE, rank, shape);
     if (!tensor)
         return NULL;

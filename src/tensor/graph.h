@@ -134,6 +134,7 @@ Tensor *graph_positions(Graph *g);
 Tensor *graph_input(Graph *g, int64_t d, bool differentiable);
 /* The parameter "SCOPE.name"; see params_get. */
 Tensor *graph_param(Graph *g, const char *name, int rank, const int64_t *shape, Init init, ParamRole role);
+/* Numbers that never change; equal ones are kept once. */
 Tensor *graph_constant(Graph *g, int rank, const int64_t *shape, const double *values);
 /* Names inside a scope get its name and a dot before them. */
 void graph_scope(Graph *g, const char *format, ...) __attribute__((format(printf, 2, 3)));
