@@ -1,19 +1,27 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/file.h"
 #include "fuzz_input.h"
 #include "fuzz_tokenizer.h"
 
-/* A folder that stays, in memory where /dev/shm is. */
+/* One folder for all inputs, in memory where /dev/shm is. */
+static char folder[64];
+
+static void folder_remove(void)
+{
+    directory_remove(folder);
+}
+
 static const char *folder_make(void)
 {
-    static char folder[64];
     if (folder[0] == '\0') {
         snprintf(folder, sizeof folder, "/dev/shm/lmu-fuzz-XXXXXX");
         if (!mkdtemp(folder)) {
             snprintf(folder, sizeof folder, "/tmp/lmu-fuzz-XXXXXX");
             fuzz_require(mkdtemp(folder) != NULL);
         }
+        atexit(folder_remove);
     }
     return folder;
 }
