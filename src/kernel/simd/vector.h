@@ -6,6 +6,10 @@
 #include <stdint.h>
 #include <string.h>
 
+#if LANES == 16
+#include <immintrin.h>
+#endif
+
 typedef float vec __attribute__((vector_size(LANES * 4)));
 typedef int32_t ivec __attribute__((vector_size(LANES * 4)));
 
@@ -65,37 +69,38 @@ INLINE vec abs_vec(vec a)
     return (vec)((ivec)a & 0x7fffffff);
 }
 
-/* Constant vectors of integers, spelled by a macro f(l, w) of the lane. */
+/* The lanes of a shuffle, spelled by a macro f(l, w) of the lane. */
 #define FOUR_LANES(f, l, w) f(l, w), f((l) + 1, w), f((l) + 2, w), f((l) + 3, w)
 #if LANES == 4
-#define EVERY_LANE(f, w) ((ivec){FOUR_LANES(f, 0, w)})
+#define EVERY_LANE(f, w) FOUR_LANES(f, 0, w)
 #elif LANES == 8
-#define EVERY_LANE(f, w) ((ivec){FOUR_LANES(f, 0, w), FOUR_LANES(f, 4, w)})
+#define EVERY_LANE(f, w) FOUR_LANES(f, 0, w), FOUR_LANES(f, 4, w)
 #else
-#define EVERY_LANE(f, w) ((ivec){FOUR_LANES(f, 0, w), FOUR_LANES(f, 4, w), FOUR_LANES(f, 8, w), FOUR_LANES(f, 12, w)})
+#define EVERY_LANE(f, w) FOUR_LANES(f, 0, w), FOUR_LANES(f, 4, w), FOUR_LANES(f, 8, w), FOUR_LANES(f, 12, w)
 #endif
+#define SHUFFLE(a, b, lanes) __builtin_shufflevector(a, b, lanes)
 
 #define LANE_AHEAD(l, w) (((l) + (w)) % LANES)
+#define AHEAD(v, w) SHUFFLE(v, v, EVERY_LANE(LANE_AHEAD, w))
 
 /* Pairwise, in a fixed order. */
 INLINE float reduce_sum(vec v)
 {
 #if LANES > 8
-    v += __builtin_shuffle(v, EVERY_LANE(LANE_AHEAD, 8));
+    v += AHEAD(v, 8);
 #endif
 #if LANES > 4
-    v += __builtin_shuffle(v, EVERY_LANE(LANE_AHEAD, 4));
+    v += AHEAD(v, 4);
 #endif
-    v += __builtin_shuffle(v, EVERY_LANE(LANE_AHEAD, 2));
-    v += __builtin_shuffle(v, EVERY_LANE(LANE_AHEAD, 1));
+    v += AHEAD(v, 2);
+    v += AHEAD(v, 1);
     return v[0];
 }
 
 /* Of two vectors of blocks of 2w lanes: the first and the second halves of the blocks, a's and b's in turn. */
 #define FIRST_HALF(l, w) ((l) / (w) % 2 * LANES + (l) / (2 * (w)) * 2 * (w) + (l) % (w))
 #define SECOND_HALF(l, w) (FIRST_HALF(l, w) + (w))
-#define FOLD(a, b, w)                                                                                                  \
-    (__builtin_shuffle(a, b, EVERY_LANE(FIRST_HALF, w)) + __builtin_shuffle(a, b, EVERY_LANE(SECOND_HALF, w)))
+#define FOLD(a, b, w) (SHUFFLE(a, b, EVERY_LANE(FIRST_HALF, w)) + SHUFFLE(a, b, EVERY_LANE(SECOND_HALF, w)))
 
 /* The sums of LANES vectors: lane i is that of v[i], and added up in the order of reduce_sum. v is destroyed. */
 INLINE vec reduce_each(vec *v)
@@ -116,13 +121,13 @@ INLINE vec reduce_each(vec *v)
 INLINE float reduce_max(vec v)
 {
 #if LANES > 8
-    v = max_vec(v, __builtin_shuffle(v, EVERY_LANE(LANE_AHEAD, 8)));
+    v = max_vec(v, AHEAD(v, 8));
 #endif
 #if LANES > 4
-    v = max_vec(v, __builtin_shuffle(v, EVERY_LANE(LANE_AHEAD, 4)));
+    v = max_vec(v, AHEAD(v, 4));
 #endif
-    v = max_vec(v, __builtin_shuffle(v, EVERY_LANE(LANE_AHEAD, 2)));
-    v = max_vec(v, __builtin_shuffle(v, EVERY_LANE(LANE_AHEAD, 1)));
+    v = max_vec(v, AHEAD(v, 2));
+    v = max_vec(v, AHEAD(v, 1));
     return v[0];
 }
 
@@ -165,7 +170,7 @@ extern float VARIANT_NAME(normal_tail)[NORMAL_DEGREE + 1][NORMAL_PIECES];
 #if LANES == NORMAL_PIECES
 INLINE vec normal_coefficient(int power, ivec piece)
 {
-    return __builtin_shuffle(load(VARIANT_NAME(normal_tail)[power]), piece);
+    return (vec)_mm512_permutexvar_ps((__m512i)piece, (__m512)load(VARIANT_NAME(normal_tail)[power]));
 }
 
 INLINE void normal_vec(vec x, vec *distribution, vec *density)
