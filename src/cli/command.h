@@ -37,11 +37,12 @@ const Command *command_find(int argc, char *const *argv, int *words);
 /* Writes to the error slot what to do about an argv that names no command: LMU_USAGE. */
 lmu_status command_unknown(int argc, char *const *argv);
 
-/* Set by SIGINT and SIGTERM; a second signal ends the process at once. */
-extern volatile sig_atomic_t command_interrupt;
+/* Set by the first SIGINT or SIGTERM of a command that has called command_progress and so looks at it; for other commands, and
+ * for all at the second signal, the process ends at once. */
+extern volatile sig_atomic_t command_interrupt, command_heeds_interrupt;
 
 /* A progress line on standard error: redrawn in place on a terminal, one line every few seconds otherwise. progress_end
- * finishes the line that stands. */
+ * finishes the line that stands. Who takes it promises to stop soon once it says interrupted. */
 Progress *command_progress(void);
 void command_progress_end(void);
 

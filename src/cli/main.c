@@ -1,5 +1,6 @@
 /* lmu: the program. Finds the command, runs it, says what went wrong and exits: 0 done, 1 failed, 2 wrong usage,
  * 130 interrupted. */
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,25 +38,39 @@ const Command *const commands[] = {
 
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_INTERRUPTED = 130 };
 
-volatile sig_atomic_t command_interrupt;
+volatile sig_atomic_t command_interrupt, command_heeds_interrupt;
 
-static void on_interrupt(int signal_number)
+/* Waits for signals, for all threads. The first one asks a command that promised to look to stop where it can save, and ends any
+ * other; the second ends the program at once. */
+static void *take_signals(void *set)
 {
-    (void)signal_number;
-    if (command_interrupt)
-        _exit(EXIT_INTERRUPTED);
-    command_interrupt = 1;
+    for (;;) {
+        int number;
+        if (sigwait(set, &number) != 0)
+            continue;
+        if (command_interrupt || !command_heeds_interrupt)
+            _exit(EXIT_INTERRUPTED);
+        command_interrupt = 1;
+    }
+    return NULL;
 }
 
-/* Reads are restarted after the first signal: work looks at command_interrupt and stops where it can save. A reader of
- * our output that goes away ends us quietly, whatever the parent process had set. */
+/* SIGINT and SIGTERM are blocked in every thread and taken by one that does nothing else. A handler must not run on the stacks of
+ * the others: products of oneDNN use the stack pointer as one more register for a while, and a signal's frame would be written
+ * over what lies there. A reader of our output that goes away ends us quietly, whatever the parent process had set. */
 static void install_signals(void)
 {
-    struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = SA_RESTART};
-    sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
+    static sigset_t set;
+    pthread_t thread;
     signal(SIGPIPE, SIG_DFL);
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGTERM);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    if (pthread_create(&thread, NULL, take_signals, &set) == 0)
+        pthread_detach(thread);
+    else
+        pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }
 
 static int exit_code(lmu_status status)

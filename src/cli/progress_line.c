@@ -169,6 +169,7 @@ static void line_say(Progress *progress, const char *sentence)
 
 Progress *command_progress(void)
 {
+    command_heeds_interrupt = 1;
     if (!state.ready) {
         const char *kind = getenv("TERM");
         state = (ProgressLine){.progress = {line_report, line_say, &command_interrupt}, .ready = true};

@@ -18,7 +18,7 @@ static const Field fields[] = {
     FIELD_REAL_OF(TrainConfig, weight_decay, "0.1", 0, 100, "rate",
                   "decoupled weight decay of matrices and tables; none on norms, biases and the Legendre vectors"),
     FIELD_REAL_OF(TrainConfig, beta1, "0.9", 0, 0.999999, "factor", "decay of AdamW's first moment"),
-    FIELD_REAL_OF(TrainConfig, beta2, "0.95", 0, 0.9999999, "factor", "decay of AdamW's second moment"),
+    FIELD_REAL_OF(TrainConfig, beta2, "0.95", 0, 0.999999, "factor", "decay of AdamW's second moment"),
     FIELD_REAL_OF(TrainConfig, epsilon, "1e-8", 1e-30, 1, "number", "AdamW's epsilon"),
     FIELD_REAL_OF(TrainConfig, clip, "1", 0, 1e9, "norm", "largest norm of the gradient, 0: not clipped"),
     FIELD_COUNT_OF(TrainConfig, seed, "0", 0, 9e15, "number", "seed of initialisation, data order and dropout"),

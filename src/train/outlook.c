@@ -110,7 +110,7 @@ static void say_machine(const Trainer *t)
 static void say_outlook(const Trainer *t, double step_seconds)
 {
     char needed[32], there[32], training[32], evaluating[32], step[32], pass[32];
-    double left = t->total_steps ? (double)(t->total_steps - t->at.step) : 0;
+    double left = t->total_steps > t->at.step ? (double)(t->total_steps - t->at.step) : 0;
     double by_time = t->config->time - t->at.seconds;
     if (t->config->time > 0 && (!t->total_steps || left * step_seconds > by_time))
         left = by_time > 0 ? by_time / step_seconds : 0;
