@@ -131,6 +131,21 @@ train 0 "held-out text: " $first --out "$run"
 same "$run" "killed and resumed"
 ls -A "$run" | grep -vxE 'best|last|metrics.jsonl' && complain "killed: left over in the run's directory"
 
+# A signal at any moment, while products run on every thread: it must not touch what they compute with. (Width 128: the
+# products of that depth and beyond use the stack pointer as a register.)
+for round in 1 2 3 4 5 6 7 8; do
+    checks=$((checks + 1))
+    rm -rf "$work/struck"
+    "$lmu" train --data "$work/data" --out "$work/struck" --dim 128 --layers 1 --tokens 50M --length 64 >"$work/out" 2>&1 </dev/null &
+    process=$!
+    sleep "$(awk -v r=$round 'BEGIN { print 0.5 + r * 0.13 }')"
+    kill -INT $process
+    wait $process
+    code=$?
+    [ $code -eq 130 ] || complain "a run struck by SIGINT: exit code $code, not 130: $(tail -n 2 "$work/out")"
+    [ ! -e "$work/struck/last" ] || [ -s "$work/struck/last/model.safetensors" ] || complain "a struck run left half a checkpoint"
+done
+
 # Two at a time would write over each other.
 run=$work/twice
 "$lmu" train $tiny --time 60 --out "$run" >/dev/null 2>&1 </dev/null &
