@@ -105,13 +105,13 @@ static int report(const char *name, lmu_status status)
 }
 
 /* OpenMP's threads wait for each other spinning, by default for about a millisecond: on cores that others use too, most of the
- * time goes there. They shall sleep after a few microseconds. The run-time library reads its settings before main, so
+ * time goes there. They shall sleep after some tens of microseconds: alone on the machine that costs a few percent. The run-time library reads its settings before main, so
  * the program starts itself once more, unless the user has set how to wait. */
 static void wait_briefly(char **argv)
 {
     if (getenv("OMP_WAIT_POLICY") || getenv("GOMP_SPINCOUNT"))
         return;
-    if (setenv("GOMP_SPINCOUNT", "1000", 1) == 0)
+    if (setenv("GOMP_SPINCOUNT", "10000", 1) == 0)
         execv("/proc/self/exe", argv); /* where it fails, threads spin and all else is the same */
 }
 
