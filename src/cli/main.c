@@ -105,8 +105,9 @@ static int report(const char *name, lmu_status status)
 }
 
 /* OpenMP's threads wait for each other spinning, by default for about a millisecond: on cores that others use too, most of the
- * time goes there. They shall sleep after some tens of microseconds: alone on the machine that costs a few percent. The run-time library reads its settings before main, so
- * the program starts itself once more, unless the user has set how to wait. */
+ * time goes there. They shall sleep after some tens of microseconds, which costs a few percent on a machine of one's own. The
+ * run-time library reads its settings before main, so the program starts itself once more, unless the user has set how to
+ * wait. */
 static void wait_briefly(char **argv)
 {
     if (getenv("OMP_WAIT_POLICY") || getenv("GOMP_SPINCOUNT"))
