@@ -26,7 +26,7 @@ lmu_status legendre_discretise(int64_t order, double theta, bool scaled, double 
 void legendre_chunk_matrix(int64_t order, int64_t chunk, const double *abar, const double *bbar, double *w);
 
 /* The coefficients c [Q] that read the memory (plain basis) at delay r = delay/theta in 0..1: x(t - delay) is about
- * sum_i c_i m_i, c_i = P_i(2r - 1) up to sign: the shifted Legendre polynomials. */
+ * sum_i c_i m_i, c_i = P_i(2r - 1): the shifted Legendre polynomials. */
 void legendre_readout(int64_t order, double r, double *c);
 
 #endif

@@ -94,7 +94,7 @@ static lmu_status plan_steps(Graph *g)
 }
 
 /* The last step that reads a tensor's value. */
-static int value_last_read(const Graph *g, const Tensor *tensor)
+static int value_last_read(const Tensor *tensor)
 {
     if (tensor->kept || tensor->kind == TENSOR_INPUT)
         return END_OF_RUN;
@@ -109,7 +109,6 @@ static int value_last_read(const Graph *g, const Tensor *tensor)
             if ((node->op->keeps & KEEPS_INPUT(i)) && node->backward_step > last)
                 last = node->backward_step;
         }
-    (void)g;
     return last;
 }
 
@@ -124,12 +123,12 @@ static lmu_status plan_values(Graph *g)
     for (Node *node = g->first; node; node = node->next) {
         Tensor *from = node->inputs > 0 ? node->in[0] : NULL, *out = node->out;
         if (node->op->in_place && from->kind == TENSOR_ACTIVATION && from->lead == out->lead &&
-            tensor_stride(from) == tensor_stride(out) && value_last_read(g, from) == node->forward_step &&
+            tensor_stride(from) == tensor_stride(out) && value_last_read(from) == node->forward_step &&
             !(g->flags & GRAPH_NO_REUSE))
             out->buffer = from->buffer;
         else if (!(out->buffer = plan_buffer(g, out, node->forward_step)))
             return LMU_MEMORY;
-        buffer_live(out->buffer, value_last_read(g, out));
+        buffer_live(out->buffer, value_last_read(out));
         for (int i = 0; i < node->saves; i++) {
             if (!(node->saved[i]->buffer = plan_buffer(g, node->saved[i], node->forward_step)))
                 return LMU_MEMORY;
