@@ -12,48 +12,11 @@
  *
  * Channels are padded to whole vectors in the scratch memory (Dp), with zeros. */
 #include <math.h>
-#include <omp.h>
 
-#include "kernel/simd/simd.h"
+#include "kernel/simd/attend.h"
+#include "kernel/simd/chunk.h"
 
-#include "kernel/simd/tile.h"
-
-#define CHUNK LEGENDRE_CHUNK
-#define SCAN_CHANNELS 64 /* channels a task of a scan */
-#define GROUP 4          /* steps whose dz is kept until it enters the gradient of L: few, so that it stays in cache */
-
-static int64_t padded(int64_t d)
-{
-    return (d + LANES - 1) / LANES * LANES;
-}
-
-/* Copies `rows` rows of n numbers between arrays of different row lengths; the padding of `to` is zeroed up to `fill`. */
-static void copy_rows(int64_t rows, int64_t n, const float *from, int64_t from_row, float *to, int64_t to_row,
-                      int64_t fill)
-{
-    for (int64_t i = 0; i < rows; i++) {
-        memcpy(to + i * to_row, from + i * from_row, (size_t)n * sizeof *to);
-        for (int64_t j = n; j < fill; j++)
-            to[i * to_row + j] = 0;
-    }
-}
-
-/* -- chunks -- */
-
-typedef struct Chunk {
-    int row;
-    int64_t index, first, count; /* of all chunks; first token; steps */
-    bool last;                   /* of its row */
-} Chunk;
-
-/* The chunk with this index; *row is where to begin looking and moves on. */
-static Chunk chunk_at(const Rows *rows, int64_t index, int row)
-{
-    while (rows->chunk[row + 1] <= index)
-        row++;
-    int64_t first = rows->offset[row] + (index - rows->chunk[row]) * CHUNK, left = rows->offset[row + 1] - first;
-    return (Chunk){row, index, first, left < CHUNK ? left : CHUNK, left <= CHUNK};
-}
+#define GROUP 4 /* steps whose dz is kept until it enters the gradient of L: few, so that it stays in cache */
 
 /* -- scans -- */
 
@@ -89,11 +52,6 @@ static void scan_tile(const LegendreShape *s, LegendreForm form, const Rows *row
         copy_rows(q, n, current, np, state + rows->slot[row] * q * d + channel, d, 0);
 }
 
-static int64_t scan_scratch(const LegendreShape *s)
-{
-    return (2 * s->order + CHUNK) * SCAN_CHANNELS;
-}
-
 static void legendre_scan(Backend *b, const LegendreShape *s, LegendreForm form, const Rows *rows, const Real *W,
                           const Real *X, Real *STATE, Real *BOUNDARY)
 {
@@ -102,38 +60,6 @@ static void legendre_scan(Backend *b, const LegendreShape *s, LegendreForm form,
     for (int64_t task = 0; task < rows->count * tiles; task++)
         scan_tile(s, form, rows, (int)(task / tiles), task % tiles * SCAN_CHANNELS, (const float *)W, (const float *)X,
                   (float *)STATE, (float *)BOUNDARY, (float *)b->workspace + omp_get_thread_num() * scan_scratch(s));
-}
-
-/* Carries adjoint states backwards through the chunks of one row and tile of channels: boundary holds each chunk's own G_0. */
-static void adjoint_tile(const LegendreShape *s, const Rows *rows, int row, int64_t channel, const float *w,
-                         const float *boundary, float *dx, float *scratch)
-{
-    int64_t q = s->order, d = s->channels, width = q + CHUNK;
-    int64_t n = d - channel < SCAN_CHANNELS ? d - channel : SCAN_CHANNELS, np = padded(n);
-    float *end = scratch, *start = end + q * SCAN_CHANNELS, *steps = start + q * SCAN_CHANNELS;
-    for (int64_t k = rows->chunk[row + 1] - 1; k >= rows->chunk[row]; k--) {
-        Chunk chunk = chunk_at(rows, k, row);
-        const float *last = w + (chunk.count - 1) * q * width;
-        copy_rows(q, n, boundary + k * q * d + channel, d, start, np, np);
-        if (!chunk.last) {
-            tile_product(chunk.count, np, q, (TileOperand){last + q, 1, width}, end, np, steps, np, false);
-            for (int64_t t = 0; t < chunk.count; t++)
-                for (int64_t j = 0; j < n; j++)
-                    dx[(chunk.first + t) * d + channel + j] += steps[t * np + j];
-            tile_product(q, np, q, (TileOperand){last, 1, width}, end, np, start, np, true);
-        }
-        memcpy(end, start, (size_t)(q * np) * sizeof *end);
-    }
-}
-
-static void adjoint_scan(Backend *b, const LegendreShape *s, const Rows *rows, const float *w, const float *boundary,
-                         float *dx)
-{
-    int64_t tiles = (s->channels + SCAN_CHANNELS - 1) / SCAN_CHANNELS;
-    PARALLEL_FOR(rows->tokens * s->order * s->channels)
-    for (int64_t task = 0; task < rows->count * tiles; task++)
-        adjoint_tile(s, rows, (int)(task / tiles), task % tiles * SCAN_CHANNELS, w, boundary, dx,
-                     (float *)b->workspace + omp_get_thread_num() * scan_scratch(s));
 }
 
 /* -- one chunk's scratch memory, all with rows of Dp -- */
@@ -147,20 +73,9 @@ typedef struct Scratch {
     float *dz;      /* [GROUP x 3P] */
     float *dm;      /* [C x Q], then adjoint states */
     float *dy;      /* [1] */
-    float *score;   /* [P x P] softmax, then three of P and one more P x P */
+    float *score;   /* see attend.h */
     float *partial; /* gradients of l [3P x Q], bias [3P], p [P] of this thread */
 } Scratch;
-
-static int64_t round16(int64_t n)
-{
-    return (n + 15) / 16 * 16;
-}
-
-/* Rows of P numbers are padded too. */
-static int64_t score_numbers(int64_t p)
-{
-    return round16((2 * p + 4) * padded(p));
-}
 
 static int64_t partial_numbers(const LegendreShape *s, int64_t p)
 {
@@ -170,7 +85,7 @@ static int64_t partial_numbers(const LegendreShape *s, int64_t p)
 static int64_t scratch_numbers(const LegendreShape *s, int64_t p)
 {
     int64_t q = s->order, rows = q + CHUNK + 2 * CHUNK * q + 6 * p + GROUP * 3 * p + 1;
-    int64_t numbers = rows * padded(s->channels) + score_numbers(p) + partial_numbers(s, p);
+    int64_t numbers = rows * padded(s->channels) + attend_numbers(p) + partial_numbers(s, p);
     return round16(numbers > scan_scratch(s) ? numbers : scan_scratch(s));
 }
 
@@ -187,7 +102,7 @@ static Scratch scratch_lay(Backend *b, const LegendreShape *s, int64_t p, int th
     o.dz = o.slope + 3 * p * dp;
     o.dy = o.dz + GROUP * 3 * p * dp;
     o.score = o.dy + dp;
-    o.partial = o.score + score_numbers(p);
+    o.partial = o.score + attend_numbers(p);
     return o;
 }
 
@@ -236,12 +151,6 @@ static void chunk_adjoint(const LegendreShape *s, const Chunk *chunk, const floa
     }
     tile_product(q, dp, q, transposed, o->dm, dp, o->state, dp, false);
     copy_rows(q, d, o->state, dp, boundary + chunk->index * q * d, d, 0);
-}
-
-/* Vector operations of all chunks, or so. */
-static int64_t chunk_work(const LegendreShape *s, int64_t p, const Rows *rows)
-{
-    return rows->tokens * s->channels * (s->order * s->order + 3 * p * (s->order + 16)) / LANES;
 }
 
 /* Runs `body` for every chunk: each thread takes a contiguous share, in order, with scratch memory of its own. */
@@ -308,44 +217,14 @@ static void step_project(const LegendreShape *s, const AttentionParameters *a, c
     }
 }
 
-/* The pooling vector p, padded with zeros, behind the other rows of scores. */
-static float *pooling_at(int64_t p, const Scratch *o)
-{
-    return o->score + (2 * p + 3) * padded(p);
-}
-
-static void pooling_copy(const AttentionParameters *a, const Scratch *o)
-{
-    copy_rows(1, a->reduced, (const float *)a->p, 0, pooling_at(a->reduced, o), 0, padded(a->reduced));
-}
-
-/* o->score = softmax(Q K^T / sqrt(D)), transposed: [keys P x queries P], so that queries lie along the lanes and no sum or
- * maximum runs across them; then weight [P] = p softmax behind it. Lanes of padding hold the softmax of zeros. */
-static float *step_attend(const LegendreShape *s, const AttentionParameters *a, Scratch *o)
+/* o->score = softmax(Q K^T / sqrt(D)); returns weight [P] = p softmax. */
+static const float *step_attend(const LegendreShape *s, const AttentionParameters *a, Scratch *o)
 {
     int64_t p = a->reduced, pp = padded(p), dp = padded(s->channels);
-    const float *pooling = pooling_at(p, o);
-    float *weight = o->score + p * pp, scaling = 1 / sqrtf((float)s->channels);
-    memset(o->score, 0, (size_t)((p + 1) * pp) * sizeof(float));
+    memset(o->score, 0, (size_t)(p * pp) * sizeof(float));
     dot_product(p, p, 1, dp, (DotOperand){o->f + p * dp, dp, 0}, (DotOperand){o->f, dp, 0}, o->score, pp);
-    for (int64_t i = 0; i < pp; i += LANES) {
-        float *scores = o->score + i;
-        vec top = load(scores), total = splat(0), pool = load(pooling + i);
-        for (int64_t j = 1; j < p; j++)
-            top = max_vec(load(scores + j * pp), top);
-        for (int64_t j = 0; j < p; j++) {
-            vec e = exp_vec((load(scores + j * pp) - top) * scaling);
-            store(scores + j * pp, e);
-            total += e;
-        }
-        vec part = 1.0f / total;
-        for (int64_t j = 0; j < p; j++) {
-            vec share = load(scores + j * pp) * part;
-            store(scores + j * pp, share);
-            weight[j] += reduce_sum(pool * share);
-        }
-    }
-    return weight;
+    attend(p, s->channels, o->score);
+    return attend_weight(p, o->score);
 }
 
 static void implicit_attention(Backend *b, const LegendreShape *s, const AttentionParameters *a, const Rows *rows,
@@ -353,7 +232,7 @@ static void implicit_attention(Backend *b, const LegendreShape *s, const Attenti
 {
     int64_t q = s->order, d = s->channels, dp = padded(d), p = a->reduced;
     FOR_CHUNKS(p, {
-        pooling_copy(a, &o);
+        attend_pooling(p, (const float *)a->p, o.score);
         chunk_memory(s, LEGENDRE_RECURRENT, &chunk, (const float *)W, (const float *)X, (const float *)BOUNDARY, &o);
         for (int64_t t = 0; t < chunk.count; t++) {
             step_project(s, a, o.m + t * q * dp, false, &o);
@@ -366,24 +245,14 @@ static void implicit_attention(Backend *b, const LegendreShape *s, const Attenti
 
 /* dz [3P x Dp] of one step, and the thread's gradient of p. */
 static void step_back(const LegendreShape *s, const AttentionParameters *a, const float *weight, float *dz,
-                      float *dp_sum, Scratch *o)
+                      float *dpooling, Scratch *o)
 {
     int64_t p = a->reduced, pp = padded(p), dp = padded(s->channels);
-    float *dweight = o->score + (p + 1) * pp, *mean = dweight + pp, *dscore = mean + pp;
-    const float *query = o->f, *key = query + p * dp, *value = key + p * dp, *pooling = pooling_at(p, o);
-    float scaling = 1 / sqrtf((float)s->channels);
+    float *dweight = attend_dweight(p, o->score), *dscore = attend_dscore(p, o->score);
+    const float *query = o->f, *key = query + p * dp, *value = key + p * dp;
     memset(dweight, 0, (size_t)pp * sizeof(float));
     dot_product(1, p, 1, dp, (DotOperand){o->dy, 0, 0}, (DotOperand){value, dp, 0}, dweight, p);
-    for (int64_t i = 0; i < pp; i += LANES) {
-        vec sum = splat(0), factor = load(pooling + i) * scaling;
-        for (int64_t j = 0; j < p; j++)
-            sum += load(o->score + j * pp + i) * dweight[j];
-        store(mean + i, sum);
-        for (int64_t j = 0; j < p; j++)
-            store(dscore + j * pp + i, factor * load(o->score + j * pp + i) * (dweight[j] - sum));
-    }
-    for (int64_t i = 0; i < p; i++)
-        dp_sum[i] += mean[i];
+    attend_back(p, s->channels, o->score, dpooling);
     tile_product(p, dp, p, (TileOperand){dscore, 1, pp}, key, dp, dz, dp, false);
     tile_product(p, dp, p, (TileOperand){dscore, pp, 1}, query, dp, dz + p * dp, dp, false);
     for (int64_t j = 0; j < p; j++)
@@ -435,7 +304,7 @@ static void implicit_attention_back(Backend *b, const LegendreShape *s, const At
     for (int thread = 0; thread < b->threads; thread++)
         memset(scratch_lay(b, s, p, thread).partial, 0, (size_t)partial_numbers(s, p) * sizeof(float));
     FOR_CHUNKS(p, {
-        pooling_copy(a, &o);
+        attend_pooling(p, (const float *)a->p, o.score);
         chunk_memory(s, LEGENDRE_RECURRENT, &chunk, (const float *)W, (const float *)X, (const float *)BOUNDARY, &o);
         for (int64_t t = 0; t < chunk.count; t++) {
             step_project(s, a, o.m + t * q * dp, true, &o);

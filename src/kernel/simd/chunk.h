@@ -1,0 +1,93 @@
+/* Chunks of C steps of a ragged batch, as the Legendre kernels see them, and the scan that carries adjoint states from chunk
+ * to chunk. Channels are padded to whole vectors in scratch memory, with zeros. */
+#ifndef LMU_KERNEL_SIMD_CHUNK_H
+#define LMU_KERNEL_SIMD_CHUNK_H
+
+#include <omp.h>
+
+#include "kernel/simd/simd.h"
+
+#include "kernel/simd/tile.h"
+
+#define CHUNK LEGENDRE_CHUNK
+#define SCAN_CHANNELS 64 /* channels a task of a scan */
+
+static inline int64_t padded(int64_t d)
+{
+    return (d + LANES - 1) / LANES * LANES;
+}
+
+/* Copies `rows` rows of n numbers between arrays of different row lengths; the padding of `to` is zeroed up to `fill`. */
+static inline void copy_rows(int64_t rows, int64_t n, const float *from, int64_t from_row, float *to, int64_t to_row,
+                             int64_t fill)
+{
+    for (int64_t i = 0; i < rows; i++) {
+        memcpy(to + i * to_row, from + i * from_row, (size_t)n * sizeof *to);
+        for (int64_t j = n; j < fill; j++)
+            to[i * to_row + j] = 0;
+    }
+}
+
+/* -- chunks -- */
+
+typedef struct Chunk {
+    int row;
+    int64_t index, first, count; /* of all chunks; first token; steps */
+    bool last;                   /* of its row */
+} Chunk;
+
+/* The chunk with this index; *row is where to begin looking and moves on. */
+static inline Chunk chunk_at(const Rows *rows, int64_t index, int row)
+{
+    while (rows->chunk[row + 1] <= index)
+        row++;
+    int64_t first = rows->offset[row] + (index - rows->chunk[row]) * CHUNK, left = rows->offset[row + 1] - first;
+    return (Chunk){row, index, first, left < CHUNK ? left : CHUNK, left <= CHUNK};
+}
+
+/* Vector operations of all chunks, or so. */
+static inline int64_t chunk_work(const LegendreShape *s, int64_t p, const Rows *rows)
+{
+    return rows->tokens * s->channels * (s->order * s->order + 3 * p * (s->order + 16)) / LANES;
+}
+
+/* -- scans -- */
+
+static inline int64_t scan_scratch(const LegendreShape *s)
+{
+    return (2 * s->order + CHUNK) * SCAN_CHANNELS;
+}
+
+/* Carries adjoint states backwards through the chunks of one row and tile of channels: boundary holds each chunk's own G_0. */
+static inline void adjoint_tile(const LegendreShape *s, const Rows *rows, int row, int64_t channel, const float *w,
+                                const float *boundary, float *dx, float *scratch)
+{
+    int64_t q = s->order, d = s->channels, width = q + CHUNK;
+    int64_t n = d - channel < SCAN_CHANNELS ? d - channel : SCAN_CHANNELS, np = padded(n);
+    float *end = scratch, *start = end + q * SCAN_CHANNELS, *steps = start + q * SCAN_CHANNELS;
+    for (int64_t k = rows->chunk[row + 1] - 1; k >= rows->chunk[row]; k--) {
+        Chunk chunk = chunk_at(rows, k, row);
+        const float *last = w + (chunk.count - 1) * q * width;
+        copy_rows(q, n, boundary + k * q * d + channel, d, start, np, np);
+        if (!chunk.last) {
+            tile_product(chunk.count, np, q, (TileOperand){last + q, 1, width}, end, np, steps, np, false);
+            for (int64_t t = 0; t < chunk.count; t++)
+                for (int64_t j = 0; j < n; j++)
+                    dx[(chunk.first + t) * d + channel + j] += steps[t * np + j];
+            tile_product(q, np, q, (TileOperand){last, 1, width}, end, np, start, np, true);
+        }
+        memcpy(end, start, (size_t)(q * np) * sizeof *end);
+    }
+}
+
+static inline void adjoint_scan(Backend *b, const LegendreShape *s, const Rows *rows, const float *w,
+                                const float *boundary, float *dx)
+{
+    int64_t tiles = (s->channels + SCAN_CHANNELS - 1) / SCAN_CHANNELS;
+    PARALLEL_FOR(rows->tokens * s->order * s->channels)
+    for (int64_t task = 0; task < rows->count * tiles; task++)
+        adjoint_tile(s, rows, (int)(task / tiles), task % tiles * SCAN_CHANNELS, w, boundary, dx,
+                     (float *)b->workspace + omp_get_thread_num() * scan_scratch(s));
+}
+
+#endif
