@@ -15,20 +15,24 @@ struct BackendBlock {
     BackendBlock *next;
 };
 
-static Kernels kernels_cpu; /* the float table for this machine: filled once, when the first backend opens */
+/* The tables for this machine, by what products multiply: filled once, when the first backend opens. */
+static Kernels kernels_cpu[2];
 
 static const Kernels *cpu_kernels(MachineIsa isa)
 {
     static MachineIsa filled = ISA_COUNT;
 #pragma omp critical(lmu_kernels_cpu)
     if (filled != isa) {
-        kernels_cpu = kernels_reference_f32;
-        kernels_onednn_override(&kernels_cpu);
+        Kernels *table = &kernels_cpu[COMPUTE_F32];
+        *table = kernels_reference_f32;
+        kernels_onednn_override(table);
         if (isa > ISA_REFERENCE)
-            kernels_simd_override(&kernels_cpu, isa);
+            kernels_simd_override(table, isa);
+        kernels_cpu[COMPUTE_BF16] = *table;
+        kernels_bf16_override(&kernels_cpu[COMPUTE_BF16], isa);
         filled = isa;
     }
-    return &kernels_cpu;
+    return kernels_cpu;
 }
 
 lmu_status backend_open(BackendKind kind, int threads, bool guarded, Backend **out)
@@ -66,7 +70,8 @@ Compute backend_best_compute(const Backend *backend)
 
 lmu_status backend_compute(Backend *backend, Compute compute)
 {
-    if (compute == COMPUTE_BF16 && backend->kernels != &kernels_cpu)
+    bool cpu = backend->kernels >= kernels_cpu && backend->kernels <= &kernels_cpu[COMPUTE_BF16];
+    if (compute == COMPUTE_BF16 && !cpu)
         return error_set(LMU_USAGE, "the %s backend multiplies its own type alone", backend->name);
     if (compute == COMPUTE_BF16 && backend_best_compute(backend) != COMPUTE_BF16)
         return error_set(LMU_USAGE, "this CPU (%s, kernels %s) does not multiply bfloat16: use float",
@@ -74,6 +79,8 @@ lmu_status backend_compute(Backend *backend, Compute compute)
     if (compute == COMPUTE_BF16 && !backend->gemm)
         TRY(gemm_cache_open(&backend->gemm));
     backend->compute = compute;
+    if (cpu)
+        backend->kernels = &kernels_cpu[compute];
     return LMU_OK;
 }
 

@@ -159,5 +159,7 @@ extern const Kernels kernels_reference_f32, kernels_reference_f64;
 
 /* Overrides of the float table for one instruction set, ISA_BASE to ISA_AVX512. */
 void kernels_simd_override(Kernels *table, MachineIsa isa);
+/* Over those, what changes where products multiply bfloat16. On a CPU that does not, the same kernels in plain vectors, for tests. */
+void kernels_bf16_override(Kernels *table, MachineIsa isa);
 
 #endif

@@ -10,6 +10,7 @@
     void simd_legendre_##variant(Kernels *);                                                                           \
     void simd_attention_##variant(Kernels *);                                                                          \
     void simd_optimiser_##variant(Kernels *);                                                                          \
+    void simd_implicit_bf16_##variant(Kernels *);                                                                      \
     static void override_##variant(Kernels *table)                                                                     \
     {                                                                                                                  \
         simd_normal_##variant();                                                                                       \
@@ -26,12 +27,17 @@ DECLARE(base)
 #ifdef __x86_64__
 DECLARE(avx2)
 DECLARE(avx512)
+DECLARE(avx512bf16)
 #endif
 
 void kernels_simd_override(Kernels *table, MachineIsa isa)
 {
 #ifdef __x86_64__
-    if (isa >= ISA_AVX512) {
+    if (isa >= ISA_AVX512BF16) {
+        override_avx512bf16(table);
+        return;
+    }
+    if (isa == ISA_AVX512) {
         override_avx512(table);
         return;
     }
@@ -42,4 +48,24 @@ void kernels_simd_override(Kernels *table, MachineIsa isa)
 #endif
     (void)isa;
     override_base(table);
+}
+
+void kernels_bf16_override(Kernels *table, MachineIsa isa)
+{
+#ifdef __x86_64__
+    if (isa >= ISA_AVX512BF16) {
+        simd_implicit_bf16_avx512bf16(table);
+        return;
+    }
+    if (isa == ISA_AVX512) {
+        simd_implicit_bf16_avx512(table);
+        return;
+    }
+    if (isa == ISA_AVX2) {
+        simd_implicit_bf16_avx2(table);
+        return;
+    }
+#endif
+    (void)isa;
+    simd_implicit_bf16_base(table);
 }

@@ -67,56 +67,14 @@ static inline void tile_product(int64_t m, int64_t n, int64_t k, TileOperand a, 
         tile_rows(1, n, k, a, x, x_row, y, y_row, add);
 }
 
-/* c [m x n] += sum over segments and channels of a_i b_j: a [m x d] and b [n x d] in each of `segments` segments. c has a
- * row stride; d is a multiple of LANES. */
-typedef struct DotOperand { /* the vectors: data + segment * segment_stride + i * row */
-    const float *data;
-    int64_t row, segment;
-} DotOperand;
-
-#define DOT_COLUMNS 4
-#define DOT_ROWS (LANES / DOT_COLUMNS) /* so that the sums of a block fill one vector */
-
-/* rows x columns sums, the others of the block left out. */
-INLINE void dot_block(int rows, int columns, int64_t segments, int64_t d, DotOperand a, DotOperand b, float *c,
-                      int64_t c_row)
-{
-    vec total[DOT_ROWS * DOT_COLUMNS] = {{0}};
-    for (int64_t s = 0; s < segments; s++)
-        for (int64_t l = 0; l < d; l += LANES) {
-            vec right[DOT_COLUMNS];
-            for (int j = 0; j < columns; j++)
-                right[j] = load(b.data + s * b.segment + j * b.row + l);
-            for (int i = 0; i < rows; i++) {
-                vec left = load(a.data + s * a.segment + i * a.row + l);
-                for (int j = 0; j < columns; j++)
-                    total[i * DOT_COLUMNS + j] += left * right[j];
-            }
-        }
-    float sums[LANES];
-    store(sums, reduce_each(total));
-    for (int i = 0; i < rows; i++)
-        for (int j = 0; j < columns; j++)
-            c[i * c_row + j] += sums[i * DOT_COLUMNS + j];
-}
-
-static inline void dot_product(int64_t m, int64_t n, int64_t segments, int64_t d, DotOperand a, DotOperand b, float *c,
-                               int64_t c_row)
-{
-    for (int64_t i = 0; i < m; i += i + DOT_ROWS <= m ? DOT_ROWS : 1)
-        for (int64_t j = 0; j < n; j += j + DOT_COLUMNS <= n ? DOT_COLUMNS : 1) {
-            bool rows = i + DOT_ROWS <= m, columns = j + DOT_COLUMNS <= n;
-            DotOperand left = {a.data + i * a.row, a.row, a.segment}, right = {b.data + j * b.row, b.row, b.segment};
-            float *out = c + i * c_row + j;
-            if (rows && columns)
-                dot_block(DOT_ROWS, DOT_COLUMNS, segments, d, left, right, out, c_row);
-            else if (rows)
-                dot_block(DOT_ROWS, 1, segments, d, left, right, out, c_row);
-            else if (columns)
-                dot_block(1, DOT_COLUMNS, segments, d, left, right, out, c_row);
-            else
-                dot_block(1, 1, segments, d, left, right, out, c_row);
-        }
-}
+/* Dot products of float: DotOperand, dot_product. */
+#define DOT_NUMBER float
+#define DOT_VECTOR vec
+#define DOT_LOAD load
+#define DOT_ADD(sum, a, b) ((sum) + (a) * (b))
+#define DOT_OPERAND DotOperand
+#define DOT_BLOCK dot_block
+#define DOT_PRODUCT dot_product
+#include "kernel/simd/dot.h"
 
 #endif

@@ -1,0 +1,396 @@
+/* Implicit self-attention with products of bfloat16; state, recurrence, scores and sums stay float.
+ *
+ * As in legendre.c, chunks are independent tasks. A chunk's states are computed first, tile by tile of PAIR_CHANNELS channels, by the
+ * float recurrence, and kept rounded: in the layout `pairs` for z = L m + bias, in the layout `rows` for the gradient of L. Then
+ * its steps follow one by one. The backward pass takes them from the last to the first, so that the adjoint state
+ * G_t = L^T dz_t + Abar^T G_{t+1} goes from step to step and is never stored.
+ *
+ * P is padded to an even number Pe, Q to Qe, with zeros; channels to whole tiles (Dp), with zeros. */
+#include <math.h>
+
+#include "kernel/simd/attend.h"
+#include "kernel/simd/bf16.h"
+#include "kernel/simd/chunk.h"
+
+#define GROUP 4          /* steps whose dz is kept until it enters the gradient of L: few, so that it stays in cache */
+#define DOT_CHANNELS 256 /* channels of a group that meet at a time, for the same reason */
+#define TILE PAIR_CHANNELS /* channels */
+
+/* -- one chunk's scratch memory -- */
+
+typedef struct Scratch {
+    int64_t q, p, d;                   /* Q, P, D */
+    int64_t pe, q2, r2, dp, pp;        /* Pe; pairs of Q and of the 3 Pe rows; Dp; Pp of attend.h */
+    uint32_t *l, *lt;                  /* L [3Pe x Q2] and its transpose [Q x R2], rounded */
+    float *bias;                       /* [3Pe] */
+    uint32_t *ones;                    /* [Dp/2] */
+    uint32_t *m_pairs;                 /* [C x Q2 x Dp] */
+    uint32_t *m_rows;                  /* [C x Q x Dp/2] */
+    float *state;                      /* [2 x (Q+1) x TILE] */
+    float *z;                          /* [3Pe x TILE]; of a tile: z, then dQ, dK, dV */
+    uint32_t *query, *key;             /* rows [Pe x Dp/2] */
+    uint32_t *query_pairs, *key_pairs; /* [Pe/2 x Dp] */
+    float *value;                      /* [Pe x Dp] */
+    float *slope;                      /* [3Pe x Dp] gelu'(z) */
+    uint32_t *dz_pairs;                /* [R2 x Dp] of one step */
+    uint32_t *dz_rows;                 /* [GROUP x 3Pe x Dp/2] */
+    float *adjoint, *later;            /* [Q x Dp] G_t, G_{t+1} */
+    float *line;                       /* [Dp] y or dy of one step */
+    float *score;                      /* see attend.h */
+    uint32_t *dscore_query;            /* [Pe/2 x Pp]: pairs of keys for each query */
+    uint32_t *dscore_key;              /* [Pe x Pp/2]: pairs of queries for each key */
+    float *dl, *dbias, *dpooling;      /* [3Pe x Q], [3Pe], [P]: this thread's gradients */
+} Scratch;
+
+typedef struct Space {
+    char *base; /* NULL: only measured */
+    int64_t used;
+} Space;
+
+static void *cut(Space *space, int64_t bytes)
+{
+    char *part = space->base ? space->base + space->used : NULL;
+    space->used += (bytes + 63) / 64 * 64;
+    return part;
+}
+
+/* Lays a thread's scratch out from `base`, which may be NULL to measure it; returns its bytes. */
+static int64_t scratch_lay(const LegendreShape *s, int64_t p, char *base, Scratch *o)
+{
+    int64_t q = s->order, pe = p + p % 2, dp = (s->channels + TILE - 1) / TILE * TILE, rows = 3 * pe;
+    Space at = {base, 0};
+    *o = (Scratch){.q = q, .p = p, .d = s->channels, .pe = pe, .q2 = (q + 1) / 2, .r2 = rows / 2, .dp = dp};
+    o->pp = padded(p);
+    o->l = cut(&at, rows * o->q2 * 4);
+    o->lt = cut(&at, q * o->r2 * 4);
+    o->bias = cut(&at, rows * 4);
+    o->ones = cut(&at, dp / 2 * 4);
+    o->m_pairs = cut(&at, CHUNK * o->q2 * dp * 4);
+    o->m_rows = cut(&at, CHUNK * q * dp / 2 * 4);
+    o->state = cut(&at, 2 * (q + 1) * TILE * 4);
+    o->z = cut(&at, rows * TILE * 4);
+    o->query = cut(&at, pe * dp / 2 * 4);
+    o->key = cut(&at, pe * dp / 2 * 4);
+    o->query_pairs = cut(&at, pe / 2 * dp * 4);
+    o->key_pairs = cut(&at, pe / 2 * dp * 4);
+    o->value = cut(&at, pe * dp * 4);
+    o->slope = cut(&at, rows * dp * 4);
+    o->dz_pairs = cut(&at, o->r2 * dp * 4);
+    o->dz_rows = cut(&at, GROUP * rows * dp / 2 * 4);
+    o->adjoint = cut(&at, q * dp * 4);
+    o->later = cut(&at, q * dp * 4);
+    o->line = cut(&at, dp * 4);
+    o->score = cut(&at, attend_numbers(p) * 4);
+    o->dscore_query = cut(&at, pe / 2 * o->pp * 4);
+    o->dscore_key = cut(&at, pe * o->pp / 2 * 4);
+    o->dl = cut(&at, rows * q * 4);
+    o->dbias = cut(&at, rows * 4);
+    o->dpooling = cut(&at, p * 4);
+    return at.used;
+}
+
+static size_t (*float_workspace)(Backend *, const LegendreShape *, int64_t); /* of the kernels in float */
+
+static size_t legendre_workspace(Backend *b, const LegendreShape *s, int64_t p)
+{
+    Scratch o;
+    size_t bytes = p > 0 ? (size_t)(b->threads * scratch_lay(s, p, NULL, &o)) : 0, other = float_workspace(b, s, p);
+    return bytes > other ? bytes : other;
+}
+
+/* This thread's scratch, with the parameters in it and gradients at zero. */
+static void scratch_begin(Backend *b, const LegendreShape *s, const AttentionParameters *a, int thread, Scratch *o)
+{
+    int64_t bytes = scratch_lay(s, a->reduced, NULL, o), q = s->order, p = a->reduced, rows = 3 * o->pe;
+    scratch_lay(s, p, (char *)b->workspace + thread * bytes, o);
+    uint16_t *l = (uint16_t *)o->l, *lt = (uint16_t *)o->lt;
+    memset(l, 0, (size_t)(rows * o->q2) * sizeof *o->l);
+    memset(lt, 0, (size_t)(q * o->r2) * sizeof *o->lt);
+    memset(o->bias, 0, (size_t)rows * sizeof *o->bias);
+    for (int64_t i = 0; i < 3 * p; i++) {
+        int64_t row = i / p * o->pe + i % p;
+        o->bias[row] = ((const float *)a->bias)[i];
+        for (int64_t k = 0; k < q; k++) {
+            uint16_t rounded = bf16_of(((const float *)a->l)[i * q + k]);
+            l[row * 2 * o->q2 + k] = lt[k * rows + row] = rounded;
+        }
+    }
+    for (int64_t c = 0; c < o->dp / 2; c++)
+        o->ones[c] = 0x3f803f80;
+    attend_pooling(p, (const float *)a->p, o->score);
+    memset(o->dl, 0, (size_t)(rows * q) * sizeof *o->dl);
+    memset(o->dbias, 0, (size_t)rows * sizeof *o->dbias);
+    memset(o->dpooling, 0, (size_t)p * sizeof *o->dpooling);
+}
+
+static int64_t tile_width(const Scratch *o, int64_t channel)
+{
+    return o->d - channel < TILE ? o->d - channel : TILE;
+}
+
+/* -- forward -- */
+
+/* m_pairs, and m_rows if asked, of a chunk from its boundary and x. */
+static void chunk_states(const Scratch *o, const Chunk *chunk, const float *w, const float *x, const float *boundary,
+                         bool rows)
+{
+    int64_t q = o->q, d = o->d, width = q + CHUNK;
+    for (int64_t c = 0; c < o->dp; c += TILE) {
+        int64_t n = tile_width(o, c);
+        float *now = o->state, *next = now + (q + 1) * TILE;
+        copy_rows(q, n, boundary + chunk->index * q * d + c, d, now, TILE, TILE);
+        for (int64_t t = 0; t < chunk->count; t++) {
+            copy_rows(1, n, x + (chunk->first + t) * d + c, d, now + q * TILE, TILE, TILE);
+            tile_product(q, TILE, q + 1, (TileOperand){w, width, 1}, now, TILE, next, TILE, false);
+            memset(next + q * TILE, 0, TILE * sizeof *next); /* the other half of the last pair where Q is odd */
+            for (int64_t k = 0; k < o->q2; k++)
+                for (int64_t v = 0; v < TILE; v += LANES) {
+                    vec low = load(next + 2 * k * TILE + v), high = load(next + (2 * k + 1) * TILE + v);
+                    store_pairs(o->m_pairs + (t * o->q2 + k) * o->dp + c + v, pack_pairs(low, high));
+                }
+            for (int64_t k = 0; rows && k < q; k++)
+                store_pairs(o->m_rows + ((t * q + k) * o->dp + c) / 2,
+                            pack_row(load(next + k * TILE), load(next + k * TILE + LANES)));
+            float *swap = now;
+            now = next;
+            next = swap;
+        }
+    }
+}
+
+/* gelu of row i of o->z on a tile; and its slope into o->slope, if asked. Padded channels become 0. */
+INLINE void activate(const Scratch *o, int64_t channel, int64_t i, bool slope, vec f[2])
+{
+    for (int v = 0; v < 2; v++) {
+        vec down;
+        f[v] = gelu_near(load(o->z + i * TILE + v * LANES), slope ? &down : NULL);
+        if (slope)
+            store(o->slope + i * o->dp + channel + v * LANES, down);
+    }
+    int64_t n = o->d - channel;
+    if (n < TILE)
+        for (int v = 0; v < 2; v++)
+            for (int lane = 0; lane < LANES; lane++)
+                f[v][lane] = v * LANES + lane < n ? f[v][lane] : 0;
+}
+
+/* Two rows of queries or keys, i and i+1 of o->z, rows `at` and at+1 of their kind. */
+INLINE void activate_pair(const Scratch *o, int64_t channel, int64_t i, int64_t at, bool slope, uint32_t *rows,
+                          uint32_t *pairs)
+{
+    vec f[2][2];
+    for (int r = 0; r < 2; r++) {
+        activate(o, channel, i + r, slope, f[r]);
+        store_pairs(rows + ((at + r) * o->dp + channel) / 2, pack_row(f[r][0], f[r][1]));
+    }
+    for (int v = 0; slope && v < 2; v++)
+        store_pairs(pairs + at / 2 * o->dp + channel + v * LANES, pack_pairs(f[0][v], f[1][v]));
+}
+
+/* Queries, keys and values of step t; for the backward pass slopes and pairs too. */
+INLINE void project(const Scratch *o, int64_t t, bool backward)
+{
+    int64_t pe = o->pe;
+    const uint32_t *m = o->m_pairs + t * o->q2 * o->dp;
+    for (int64_t c = 0; c < o->dp; c += TILE) {
+        pair_product(3 * pe, o->q2, o->l, o->q2, 1, m + c, o->dp, o->bias, o->z, TILE);
+        for (int64_t i = 0; i < pe; i += 2)
+            activate_pair(o, c, i, i, backward, o->query, o->query_pairs);
+        for (int64_t i = 0; i < pe; i += 2)
+            activate_pair(o, c, pe + i, i, backward, o->key, o->key_pairs);
+        for (int64_t i = 0; i < pe; i++) {
+            vec f[2];
+            activate(o, c, 2 * pe + i, backward, f);
+            store(o->value + i * o->dp + c, f[0]);
+            store(o->value + i * o->dp + c + LANES, f[1]);
+        }
+    }
+}
+
+/* o->score = softmax(Q K^T / sqrt(D)); returns weight [P] = p softmax. */
+static const float *step_attend(const Scratch *o)
+{
+    memset(o->score, 0, (size_t)(o->p * o->pp) * sizeof *o->score);
+    pair_dot_product(o->p, o->p, 1, o->dp / 2, (PairOperand){o->key, o->dp / 2, 0},
+                     (PairOperand){o->query, o->dp / 2, 0}, o->score, o->pp);
+    attend(o->p, o->d, o->score);
+    return attend_weight(o->p, o->score);
+}
+
+/* Runs `body` for every chunk: each thread takes a contiguous share, in order, with scratch memory of its own. */
+#define FOR_CHUNKS(body)                                                                                               \
+    PRAGMA(omp parallel num_threads(b->threads) if (chunk_work(s, a->reduced, rows) > WORTH_THREADS))                  \
+    {                                                                                                                  \
+        int64_t total = rows->chunk[rows->count], thread = omp_get_thread_num(), team = omp_get_num_threads();         \
+        Scratch o;                                                                                                     \
+        int row = 0;                                                                                                   \
+        scratch_begin(b, s, a, (int)thread, &o);                                                                       \
+        for (int64_t index = total * thread / team; index < total * (thread + 1) / team; index++) {                    \
+            Chunk chunk = chunk_at(rows, index, row);                                                                  \
+            row = chunk.row;                                                                                           \
+            body                                                                                                       \
+        }                                                                                                              \
+    }
+
+static void implicit_attention(Backend *b, const LegendreShape *s, const AttentionParameters *a, const Rows *rows,
+                               const Real *W, const Real *X, const Real *BOUNDARY, Real *Y)
+{
+    FOR_CHUNKS({
+        chunk_states(&o, &chunk, (const float *)W, (const float *)X, (const float *)BOUNDARY, false);
+        for (int64_t t = 0; t < chunk.count; t++) {
+            project(&o, t, false);
+            const float *weight = step_attend(&o);
+            tile_product(1, o.dp, o.p, (TileOperand){weight, 0, 1}, o.value, o.dp, o.line, o.dp, false);
+            memcpy((float *)Y + (chunk.first + t) * o.d, o.line, (size_t)o.d * sizeof(float));
+        }
+    })
+}
+
+/* -- backward -- */
+
+/* dscore in the two layouts that products with keys and with queries need. */
+static void scores_round(const Scratch *o)
+{
+    const float *dscore = attend_dscore(o->p, o->score);
+    for (int64_t i = 0; i < o->pp; i += LANES)
+        for (int64_t j = 0; j < o->p; j += 2) {
+            vec low = load(dscore + j * o->pp + i), high = splat(0);
+            if (j + 1 < o->p)
+                high = load(dscore + (j + 1) * o->pp + i);
+            store_pairs(o->dscore_query + j / 2 * o->pp + i, pack_pairs(low, high));
+            store_bf16((uint16_t *)o->dscore_key + j * o->pp + i, low);
+            store_bf16((uint16_t *)o->dscore_key + (j + 1) * o->pp + i, high);
+        }
+}
+
+/* dz of rows i and i+1 on a tile, from the gradients of Q, K, V in o->z: as pairs, and as rows of step `slot` of the group. */
+INLINE void slope_pair(const Scratch *o, int64_t slot, int64_t channel, int64_t i)
+{
+    vec dz[2][2];
+    for (int r = 0; r < 2; r++) {
+        for (int v = 0; v < 2; v++)
+            dz[r][v] = load(o->z + (i + r) * TILE + v * LANES) * load(o->slope + (i + r) * o->dp + channel + v * LANES);
+        store_pairs(o->dz_rows + ((slot * 3 * o->pe + i + r) * o->dp + channel) / 2, pack_row(dz[r][0], dz[r][1]));
+    }
+    for (int v = 0; v < 2; v++)
+        store_pairs(o->dz_pairs + i / 2 * o->dp + channel + v * LANES, pack_pairs(dz[0][v], dz[1][v]));
+}
+
+/* dz of one step from o->line, which holds dy, and this thread's gradient of p. */
+static void step_back(const Scratch *o, int64_t slot, const float *weight)
+{
+    int64_t pe = o->pe, dp = o->dp;
+    float *dweight = attend_dweight(o->p, o->score);
+    memset(dweight, 0, (size_t)o->pp * sizeof *dweight);
+    dot_product(1, o->p, 1, dp, (DotOperand){o->line, 0, 0}, (DotOperand){o->value, dp, 0}, dweight, o->p);
+    attend_back(o->p, o->d, o->score, o->dpooling);
+    scores_round(o);
+    for (int64_t c = 0; c < dp; c += TILE) {
+        pair_product(pe, pe / 2, o->dscore_query, 1, o->pp, o->key_pairs + c, dp, NULL, o->z, TILE);
+        pair_product(pe, pe / 2, o->dscore_key, o->pp / 2, 1, o->query_pairs + c, dp, NULL, o->z + pe * TILE, TILE);
+        for (int64_t i = 0; i < pe; i++)
+            for (int64_t v = 0; v < TILE; v += LANES)
+                store(o->z + (2 * pe + i) * TILE + v, weight[i] * load(o->line + c + v));
+        for (int64_t i = 0; i < 3 * pe; i += 2)
+            slope_pair(o, slot, c, i);
+    }
+}
+
+/* This thread's gradients of l and bias from the dz of `count` steps, the first of them step `first` of the chunk. */
+static void group_back(const Scratch *o, int64_t first, int64_t count)
+{
+    int64_t half = o->dp / 2, rows = 3 * o->pe;
+    for (int64_t c = 0; c < half; c += DOT_CHANNELS / 2) {
+        int64_t n = half - c < DOT_CHANNELS / 2 ? half - c : DOT_CHANNELS / 2;
+        PairOperand dz = {o->dz_rows + c, half, rows * half};
+        PairOperand m = {o->m_rows + first * o->q * half + c, half, o->q * half};
+        pair_dot_product(rows, o->q, count, n, dz, m, o->dl, o->q);
+        pair_dot_product(rows, 1, count, n, dz, (PairOperand){o->ones, 0, 0}, o->dbias, 1);
+    }
+}
+
+/* o->adjoint = G_t = L^T dz_t + Abar^T o->later, and dx_t = Bbar^T G_t. */
+static void step_adjoint(const Scratch *o, const Chunk *chunk, int64_t t, const float *w, float *dx, bool add)
+{
+    int64_t q = o->q, dp = o->dp, width = q + CHUNK;
+    float input[TILE];
+    for (int64_t c = 0; c < dp; c += TILE) {
+        int64_t n = tile_width(o, c);
+        float *to = dx + (chunk->first + t) * o->d + c;
+        pair_product(q, o->r2, o->lt, o->r2, 1, o->dz_pairs + c, dp, NULL, o->adjoint + c, dp);
+        if (t + 1 < chunk->count)
+            tile_product(q, TILE, q, (TileOperand){w, 1, width}, o->later + c, dp, o->adjoint + c, dp, true);
+        if (!dx)
+            continue;
+        tile_product(1, TILE, q, (TileOperand){w + q, 0, width}, o->adjoint + c, dp, input, TILE, false);
+        for (int64_t j = 0; j < n; j++)
+            to[j] = add ? to[j] + input[j] : input[j];
+    }
+}
+
+/* The chunk's own G_0 = Abar^T G_1 into its boundary. */
+static void chunk_adjoint(const Scratch *o, const Chunk *chunk, const float *w, float *boundary)
+{
+    int64_t q = o->q, width = q + CHUNK;
+    for (int64_t c = 0; c < o->dp; c += TILE) {
+        tile_product(q, TILE, q, (TileOperand){w, 1, width}, o->later + c, o->dp, o->state, TILE, false);
+        copy_rows(q, tile_width(o, c), o->state, TILE, boundary + chunk->index * q * o->d + c, o->d, 0);
+    }
+}
+
+static void gradient_combine(Backend *b, const LegendreShape *s, int64_t p, const AttentionGradients *g)
+{
+    Scratch o;
+    int64_t bytes = scratch_lay(s, p, NULL, &o), q = s->order;
+    for (int thread = 0; thread < b->threads; thread++) {
+        scratch_lay(s, p, (char *)b->workspace + thread * bytes, &o);
+        for (int64_t i = 0; i < 3 * p; i++) {
+            int64_t row = i / p * o.pe + i % p;
+            for (int64_t k = 0; g->l && k < q; k++)
+                ((float *)g->l)[i * q + k] = o.dl[row * q + k] + (thread || g->add_l ? ((float *)g->l)[i * q + k] : 0);
+            if (g->bias)
+                ((float *)g->bias)[i] = o.dbias[row] + (thread || g->add_bias ? ((float *)g->bias)[i] : 0);
+        }
+        for (int64_t i = 0; g->p && i < p; i++)
+            ((float *)g->p)[i] = o.dpooling[i] + (thread || g->add_p ? ((float *)g->p)[i] : 0);
+    }
+}
+
+static void implicit_attention_back(Backend *b, const LegendreShape *s, const AttentionParameters *a, const Rows *rows,
+                                    const Real *W, const Real *X, Real *BOUNDARY, const Real *DY, Real *DX, bool add,
+                                    const AttentionGradients *g)
+{
+    const float *w = (const float *)W, *dy = (const float *)DY;
+    for (int thread = 0; thread < b->threads; thread++) { /* some may get no chunk */
+        Scratch o;
+        scratch_begin(b, s, a, thread, &o);
+    }
+    FOR_CHUNKS({
+        chunk_states(&o, &chunk, w, (const float *)X, (const float *)BOUNDARY, true);
+        for (int64_t t = chunk.count - 1; t >= 0; t--) {
+            project(&o, t, true);
+            const float *weight = step_attend(&o);
+            copy_rows(1, o.d, dy + (chunk.first + t) * o.d, 0, o.line, 0, o.dp);
+            step_back(&o, t % GROUP, weight);
+            if (t % GROUP == 0)
+                group_back(&o, t, chunk.count - t < GROUP ? chunk.count - t : GROUP);
+            step_adjoint(&o, &chunk, t, w, (float *)DX, add);
+            float *swap = o.later;
+            o.later = o.adjoint;
+            o.adjoint = swap;
+        }
+        chunk_adjoint(&o, &chunk, w, (float *)BOUNDARY);
+    })
+    gradient_combine(b, s, a->reduced, g);
+    if (DX)
+        adjoint_scan(b, s, rows, w, (const float *)BOUNDARY, (float *)DX);
+}
+
+void VARIANT_NAME(simd_implicit_bf16)(Kernels *table)
+{
+    VARIANT_NAME(simd_normal)(); /* of gelu */
+    float_workspace = table->legendre_workspace;
+    table->implicit_attention = implicit_attention;
+    table->implicit_attention_back = implicit_attention_back;
+    table->legendre_workspace = legendre_workspace;
+}

@@ -1,0 +1,177 @@
+/* Implicit attention on bfloat16 against the same in plain float: the CPU's own products where it multiplies bfloat16, and for
+ * every vector width that runs here the same kernel with the products spelled out. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <math.h>
+
+#include <cmocka.h>
+
+#include "base/random.h"
+#include "kernel/kernels.h"
+
+#define BOUND                                                                                                          \
+    0.015 /* root of the mean square of the error, relative: a number rounded to bfloat16 is off by 2^-9 at most */
+
+typedef struct Case {
+    int64_t order, reduced, channels;
+    int rows;
+    int64_t count[3];
+} Case;
+
+static const Case cases[] = {
+    {1, 1, 3, 1, {17}},     {2, 3, 16, 2, {5, 33}},   {5, 3, 37, 3, {1, 16, 50}},
+    {8, 8, 32, 2, {31, 2}}, {7, 5, 65, 1, {48}},      {16, 16, 256, 2, {40, 19}},
+    {3, 17, 20, 1, {12}},   {20, 8, 100, 2, {18, 0}}, {16, 8, 320, 1, {21}},
+};
+
+enum { Y, DX, DL, DBIAS, DP, RESULTS };
+typedef struct Outcome {
+    int64_t size[RESULTS];
+    float *result[RESULTS];
+} Outcome;
+
+static Real *numbers(Backend *b, int64_t n, uint64_t key, double scale)
+{
+    double *drawn = calloc((size_t)n + 1, sizeof *drawn);
+    Real *out;
+    assert_non_null(drawn);
+    for (int64_t i = 0; i < n; i++)
+        drawn[i] = scale * random_normal(key, (uint64_t)i);
+    assert_int_equal(backend_alloc(b, (size_t)(n + 1) * b->real_size, &out), LMU_OK);
+    KERNEL(b, put_f64, n, drawn, out);
+    free(drawn);
+    return out;
+}
+
+static Real *chunk_matrix(Backend *b, int64_t q)
+{
+    int64_t n = LEGENDRE_CHUNK * q * (q + LEGENDRE_CHUNK);
+    double *abar = calloc((size_t)(q * q + q + n), sizeof *abar);
+    Real *out = numbers(b, n, 0, 0);
+    assert_non_null(abar);
+    assert_int_equal(legendre_discretise(q, 20, false, abar, abar + q * q), LMU_OK);
+    legendre_chunk_matrix(q, LEGENDRE_CHUNK, abar, abar + q * q, abar + q * q + q);
+    KERNEL(b, put_f64, n, abar + q * q + q, out);
+    free(abar);
+    return out;
+}
+
+/* Forward and backward of one case on a backend; gradients of x and of l are added to what stands there. */
+static Outcome run(Backend *b, const Case *c)
+{
+    int64_t q = c->order, p = c->reduced, d = c->channels, offset[4] = {0}, chunk[4] = {0}, slot[3] = {0, 1, 2};
+    for (int r = 0; r < c->rows; r++) {
+        offset[r + 1] = offset[r] + c->count[r];
+        chunk[r + 1] = chunk[r] + (c->count[r] + LEGENDRE_CHUNK - 1) / LEGENDRE_CHUNK;
+    }
+    int64_t n = offset[c->rows];
+    Rows rows = {c->rows, n, offset, (int64_t[3]){0}, slot, slot, chunk};
+    LegendreShape shape = {d, q};
+    Real *w = chunk_matrix(b, q), *x = numbers(b, n * d, 1, 1), *dy = numbers(b, n * d, 2, 1);
+    Real *state = numbers(b, 3 * q * d, 3, 0.3), *boundary = numbers(b, chunk[c->rows] * q * d, 0, 0);
+    AttentionParameters a = {p, numbers(b, 3 * p * q, 4, 1 / sqrt((double)q)), numbers(b, 3 * p, 5, 0.2),
+                             numbers(b, p, 6, 1 / sqrt((double)p))};
+    Real *out[RESULTS] = {numbers(b, n * d, 0, 0), numbers(b, n * d, 7, 1), numbers(b, 3 * p * q, 8, 1),
+                          numbers(b, 3 * p, 0, 0), numbers(b, p, 0, 0)};
+    AttentionGradients g = {out[DL], out[DBIAS], out[DP], .add_l = true};
+    assert_int_equal(backend_reserve(b, b->kernels->legendre_workspace(b, &shape, p)), LMU_OK);
+    KERNEL(b, legendre_scan, &shape, LEGENDRE_CHUNKED, &rows, w, x, state, boundary);
+    KERNEL(b, implicit_attention, &shape, &a, &rows, w, x, boundary, out[Y]);
+    KERNEL(b, implicit_attention_back, &shape, &a, &rows, w, x, boundary, dy, out[DX], true, &g);
+    Outcome o = {.size = {n * d, n * d, 3 * p * q, 3 * p, p}};
+    for (int i = 0; i < RESULTS; i++) {
+        o.result[i] = calloc((size_t)o.size[i] + 1, sizeof(float));
+        assert_non_null(o.result[i]);
+        KERNEL(b, get_f32, o.size[i], out[i], o.result[i]);
+    }
+    return o;
+}
+
+static void outcome_free(Outcome *o)
+{
+    for (int i = 0; i < RESULTS; i++)
+        free(o->result[i]);
+}
+
+/* The worst of the relative errors of the five results. */
+static double outcomes_differ(const Outcome *a, const Outcome *b)
+{
+    double worst = 0;
+    for (int i = 0; i < RESULTS; i++) {
+        double error = 0, size = 1e-12;
+        for (int64_t j = 0; j < a->size[i]; j++) {
+            double x = a->result[i][j], y = b->result[i][j];
+            error += (x - y) * (x - y);
+            size += x * x;
+        }
+        double relative = sqrt(error / size);
+        worst = relative <= worst ? worst : relative;
+    }
+    return worst;
+}
+
+/* Runs every case through `table` (NULL: the CPU's bfloat16 kernels) on 1 and 2 threads. */
+static void check_table(const char *name, const Kernels *table)
+{
+    int broken = 0;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        for (int threads = 1; threads <= 2; threads++) {
+            Backend *plain, *fast;
+            assert_int_equal(backend_open(BACKEND_REFERENCE, 1, false, &plain), LMU_OK);
+            assert_int_equal(backend_open(BACKEND_CPU, threads, false, &fast), LMU_OK);
+            if (table)
+                fast->kernels = table;
+            else
+                assert_int_equal(backend_compute(fast, COMPUTE_BF16), LMU_OK);
+            Outcome wanted = run(plain, &cases[i]), got = run(fast, &cases[i]), again = run(fast, &cases[i]);
+            double error = outcomes_differ(&wanted, &got);
+            if (!(error < BOUND) || outcomes_differ(&got, &again) != 0) {
+                print_error("%s, order %lld, reduced %lld, %lld channels, %d threads: error %.3g, on repetition %.3g\n",
+                            name, (long long)cases[i].order, (long long)cases[i].reduced, (long long)cases[i].channels,
+                            threads, error, outcomes_differ(&got, &again));
+                broken++;
+            }
+            outcome_free(&wanted);
+            outcome_free(&got);
+            outcome_free(&again);
+            backend_close(plain);
+            backend_close(fast);
+        }
+    assert_int_equal(broken, 0);
+}
+
+static void native(void **state)
+{
+    (void)state;
+    Backend *b;
+    assert_int_equal(backend_open(BACKEND_CPU, 1, false, &b), LMU_OK);
+    Compute best = backend_best_compute(b);
+    backend_close(b);
+    if (best != COMPUTE_BF16) {
+        printf("this CPU does not multiply bfloat16: skipped\n");
+        skip();
+    }
+    check_table("native", NULL);
+}
+
+static void spelled_out(void **state)
+{
+    (void)state;
+    MachineIsa best = machine_isa();
+    for (MachineIsa isa = ISA_BASE; isa <= ISA_AVX512 && isa <= best; isa++) {
+        Kernels table = kernels_reference_f32;
+        kernels_simd_override(&table, isa);
+        kernels_bf16_override(&table, isa);
+        check_table(machine_isa_name(isa), &table);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(native), cmocka_unit_test(spelled_out)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
