@@ -6,6 +6,7 @@
     void simd_pointwise_##variant(Kernels *);                                                                          \
     void simd_norm_##variant(Kernels *);                                                                               \
     void simd_product_##variant(Kernels *);                                                                            \
+    void simd_product_bf16_##variant(Kernels *);                                                                       \
     void simd_loss_##variant(Kernels *);                                                                               \
     void simd_legendre_##variant(Kernels *);                                                                           \
     void simd_attention_##variant(Kernels *);                                                                          \
@@ -16,6 +17,7 @@
         simd_pointwise_##variant(table);                                                                               \
         simd_norm_##variant(table);                                                                                    \
         simd_product_##variant(table);                                                                                 \
+        simd_product_bf16_##variant(table);                                                                            \
         simd_loss_##variant(table);                                                                                    \
         simd_legendre_##variant(table);                                                                                \
         simd_attention_##variant(table);                                                                               \
@@ -26,6 +28,8 @@ DECLARE(base)
 #ifdef __x86_64__
 DECLARE(avx2)
 DECLARE(avx512)
+void simd_product_bf16_avx512bf16(Kernels *);
+void simd_product_bf16_amx(Kernels *);
 #endif
 
 void kernels_simd_override(Kernels *table, MachineIsa isa)
@@ -33,6 +37,10 @@ void kernels_simd_override(Kernels *table, MachineIsa isa)
 #ifdef __x86_64__
     if (isa >= ISA_AVX512) {
         override_avx512(table);
+        if (isa >= ISA_AMX)
+            simd_product_bf16_amx(table);
+        else if (isa == ISA_AVX512BF16)
+            simd_product_bf16_avx512bf16(table);
         return;
     }
     if (isa == ISA_AVX2) {
