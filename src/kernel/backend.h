@@ -33,7 +33,7 @@ struct Backend {
     const Kernels *kernels;
     int threads;
     MachineIsa isa;
-    Compute compute;  /* of products in training */
+    Compute compute;  /* of products of matrices */
     GemmCache *gemm;  /* compiled products; NULL while compute is COMPUTE_F32 */
     size_t real_size; /* bytes of a Real: 4 or 8 */
     bool guarded;     /* pages are unreadable outside kernel calls */

@@ -99,11 +99,18 @@ struct Kernels {
     size_t (*product_workspace)(Backend *, int64_t m, int64_t n, int64_t k);
     void (*column_sum)(Backend *, int64_t n, int64_t d, const Real *x, Real *y, bool add); /* y[D] (+)= sum over N */
     /* Products whose rows do not depend on their neighbours, bit for bit: y [N x M] = x [N x K] w^T + bias, with w [M x K]
-     * packed beforehand into packed_size(M, K) numbers. */
-    int64_t (*packed_size)(Backend *, int64_t m, int64_t k);
-    void (*pack)(Backend *, int64_t m, int64_t k, const Real *w, Real *packed);
-    void (*product_rows)(Backend *, int64_t n, int64_t m, int64_t k, const Real *x, const Real *packed,
+     * packed beforehand into packed_bytes(M, K). */
+    size_t (*packed_bytes)(Backend *, int64_t m, int64_t k);
+    void (*pack)(Backend *, int64_t m, int64_t k, const Real *w, void *packed);
+    void (*product_rows)(Backend *, int64_t n, int64_t m, int64_t k, const Real *x, const void *packed,
                          const Real *bias, Real *y);
+    /* The same on bfloat16: w is rounded when it is packed, x as it comes, into workspace; sums are float. In plain C where
+     * the CPU does not multiply bfloat16: right, but slow. */
+    size_t (*packed_bytes_bf16)(Backend *, int64_t m, int64_t k);
+    void (*pack_bf16)(Backend *, int64_t m, int64_t k, const Real *w, void *packed);
+    void (*product_rows_bf16)(Backend *, int64_t n, int64_t m, int64_t k, const Real *x, const void *packed,
+                              const Real *bias, Real *y);
+    size_t (*product_rows_bf16_workspace)(Backend *, int64_t n, int64_t k); /* bytes */
 
     /* -- tables ------------------------------------------------------------------------------------------------ */
     /* y[i] = table[ids[i]], or zeros where ids[i] < 0; ids on the backend. */
@@ -157,7 +164,7 @@ struct Kernels {
 
 extern const Kernels kernels_reference_f32, kernels_reference_f64;
 
-/* Overrides of the float table for one instruction set, ISA_BASE to ISA_AVX512. */
+/* Overrides of the float table for one instruction set, ISA_BASE or more. */
 void kernels_simd_override(Kernels *table, MachineIsa isa);
 /* Over those, what changes where products multiply bfloat16. On a CPU that does not, the same kernels in plain vectors, for tests. */
 void kernels_bf16_override(Kernels *table, MachineIsa isa);

@@ -6,6 +6,7 @@
     void simd_pointwise_##variant(Kernels *);                                                                          \
     void simd_norm_##variant(Kernels *);                                                                               \
     void simd_product_##variant(Kernels *);                                                                            \
+    void simd_product_bf16_##variant(Kernels *);                                                                       \
     void simd_loss_##variant(Kernels *);                                                                               \
     void simd_legendre_##variant(Kernels *);                                                                           \
     void simd_attention_##variant(Kernels *);                                                                          \
@@ -17,6 +18,7 @@
         simd_pointwise_##variant(table);                                                                               \
         simd_norm_##variant(table);                                                                                    \
         simd_product_##variant(table);                                                                                 \
+        simd_product_bf16_##variant(table);                                                                            \
         simd_loss_##variant(table);                                                                                    \
         simd_legendre_##variant(table);                                                                                \
         simd_attention_##variant(table);                                                                               \
@@ -28,6 +30,7 @@ DECLARE(base)
 DECLARE(avx2)
 DECLARE(avx512)
 DECLARE(avx512bf16)
+void simd_product_bf16_amx(Kernels *);
 #endif
 
 void kernels_simd_override(Kernels *table, MachineIsa isa)
@@ -35,6 +38,8 @@ void kernels_simd_override(Kernels *table, MachineIsa isa)
 #ifdef __x86_64__
     if (isa >= ISA_AVX512BF16) {
         override_avx512bf16(table);
+        if (isa == ISA_AMX)
+            simd_product_bf16_amx(table);
         return;
     }
     if (isa == ISA_AVX512) {

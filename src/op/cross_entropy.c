@@ -35,8 +35,7 @@ static void forward(Graph *g, const Step *s)
         int64_t n = tokens - first < BLOCK ? tokens - first : BLOCK;
         const Real *x = real_at(b, step_in(g, s, IN_X), first * d);
         if (s->node->derived) {
-            const Real *packed = derived_values(graph_params(g), s->node->derived);
-            KERNEL(b, product_rows, n, v, d, x, packed, NULL, logits);
+            linear_rows(g, s->node, n, x, NULL, logits);
         } else {
             Product product = {.transpose_b = true, .m = n, .n = v, .k = d};
             KERNEL(b, product, &product, x, step_in(g, s, IN_WEIGHT), NULL, logits);
@@ -72,7 +71,7 @@ Tensor *op_cross_entropy(Graph *g, Tensor *x, Tensor *weight, Tensor *targets)
     Backend *b = graph_backend(g);
     if (graph_mode(g) == GRAPH_TRAIN)
         spec.workspace = b->kernels->product_workspace(b, rows, weight->shape[0], weight->shape[1]);
-    if (graph_mode(g) != GRAPH_TRAIN && !(spec.derived = linear_packed(g, weight)))
+    if (graph_mode(g) != GRAPH_TRAIN && !linear_pack(g, rows, &spec))
         return NULL;
     return graph_node(g, &operator_cross_entropy, &spec);
 }

@@ -1,6 +1,17 @@
 /* Linear: y = x weight^T + bias. Training uses the backend's best product; scoring and decoding use products in row tiles,
- * so that a row's bits do not depend on how many others there are. */
+ * so that a row's bits do not depend on how many others there are, of what the backend multiplies: float or bfloat16. */
 #include "op/operators.h"
+
+void linear_rows(Graph *g, const Node *node, int64_t n, const Real *x, const Real *bias, Real *y)
+{
+    const Compute *compute = node->attributes;
+    const void *packed = derived_form(graph_params(g), node->derived);
+    int64_t m = node->in[1]->shape[0], k = node->in[1]->shape[1];
+    if (*compute == COMPUTE_BF16)
+        KERNEL(graph_backend(g), product_rows_bf16, n, m, k, x, packed, bias, y);
+    else
+        KERNEL(graph_backend(g), product_rows, n, m, k, x, packed, bias, y);
+}
 
 static void forward(Graph *g, const Step *s)
 {
@@ -8,8 +19,7 @@ static void forward(Graph *g, const Step *s)
     int64_t n = step_extent(g, node->in[0]), m = node->in[1]->shape[0], k = node->in[1]->shape[1];
     const Real *bias = node->inputs > 2 ? step_in(g, s, 2) : NULL;
     if (node->derived) {
-        const Real *packed = derived_values(graph_params(g), node->derived);
-        KERNEL(graph_backend(g), product_rows, n, m, k, step_in(g, s, 0), packed, bias, step_out(g, s));
+        linear_rows(g, node, n, step_in(g, s, 0), bias, step_out(g, s));
         return;
     }
     Product product = {.transpose_b = true, .m = n, .n = m, .k = k};
@@ -46,20 +56,31 @@ const Operator operator_linear = {.name = "linear",
                                   .keeps = KEEPS_INPUT(0) | KEEPS_INPUT(1),
                                   .flops = flops};
 
-static void build_packed(Backend *backend, const Param *param, const Real *values, Real *form)
+static void build_packed(Backend *backend, const Param *param, const Real *values, void *form)
 {
     KERNEL(backend, pack, param->shape[0], param->shape[1], values, form);
 }
 
-Derived *linear_packed(Graph *g, Tensor *weight)
+static void build_packed_bf16(Backend *backend, const Param *param, const Real *values, void *form)
 {
-    Derived *derived = NULL;
+    KERNEL(backend, pack_bf16, param->shape[0], param->shape[1], values, form);
+}
+
+bool linear_pack(Graph *g, int64_t n, NodeSpec *spec)
+{
     Backend *b = graph_backend(g);
-    int64_t numbers = b->kernels->packed_size(b, weight->shape[0], weight->shape[1]);
-    lmu_status status = params_derive(graph_params(g), weight->param, numbers, build_packed, &derived);
+    const Tensor *weight = spec->in[1];
+    int64_t m = weight->shape[0], k = weight->shape[1];
+    bool bf16 = b->compute == COMPUTE_BF16;
+    size_t bytes = bf16 ? b->kernels->packed_bytes_bf16(b, m, k) : b->kernels->packed_bytes(b, m, k);
+    lmu_status status =
+        params_derive(graph_params(g), weight->param, bytes, bf16 ? build_packed_bf16 : build_packed, &spec->derived);
     if (status != LMU_OK)
         graph_fail(g, status, "%s", lmu_error_message());
-    return derived;
+    spec->attributes = &b->compute;
+    spec->attributes_size = sizeof b->compute;
+    spec->workspace = bf16 ? b->kernels->product_rows_bf16_workspace(b, n, k) : 0;
+    return status == LMU_OK;
 }
 
 Tensor *op_linear(Graph *g, Tensor *x, Tensor *weight, Tensor *bias)
@@ -74,7 +95,7 @@ Tensor *op_linear(Graph *g, Tensor *x, Tensor *weight, Tensor *bias)
         return graph_fail(g, LMU_USAGE, "linear takes a bias of %lld", (long long)weight->shape[0]);
     spec.lead = x->lead;
     spec.shape[1] = weight->shape[0];
-    if (graph_mode(g) != GRAPH_TRAIN && !(spec.derived = linear_packed(g, weight)))
+    if (graph_mode(g) != GRAPH_TRAIN && !linear_pack(g, x->shape[0], &spec))
         return NULL;
     Backend *b = graph_backend(g);
     if (graph_mode(g) == GRAPH_TRAIN)

@@ -11,7 +11,10 @@ extern const Operator operator_embedding, operator_linear, operator_add, operato
 /* The chunk matrix of a spec as a constant of the graph [C*Q x (Q+C)]. */
 Tensor *legendre_constant(Graph *g, const LegendreSpec *spec);
 
-/* A packed form of a weight [M x K] for products whose rows do not depend on their neighbours; NULL after an error. */
-Derived *linear_packed(Graph *g, Tensor *weight);
+/* Linear layers of scoring and decoding, by products whose rows do not depend on their neighbours. The first gives a node, whose
+ * input 1 is a weight [M x K] and which will see up to n rows, the weight's packed form, workspace and, as its attributes, the
+ * type that it multiplies; false after an error. The second is y [n x M] = x [n x K] weight^T + bias. */
+bool linear_pack(Graph *g, int64_t n, NodeSpec *spec);
+void linear_rows(Graph *g, const Node *node, int64_t n, const Real *x, const Real *bias, Real *y);
 
 #endif

@@ -11,8 +11,7 @@
 struct Derived {
     const Param *param;
     DerivedBuild *build;
-    Real *form;
-    int64_t numbers;
+    void *form;
     uint64_t generation; /* of the values that it was built from; 0: never */
     Derived *next;
 };
@@ -171,7 +170,7 @@ int64_t params_non_embedding(const Params *params)
     return total;
 }
 
-lmu_status params_derive(Params *params, const Param *param, int64_t numbers, DerivedBuild *build, Derived **out)
+lmu_status params_derive(Params *params, const Param *param, size_t bytes, DerivedBuild *build, Derived **out)
 {
     for (Derived *derived = params->derived; derived; derived = derived->next)
         if (derived->param == param && derived->build == build) {
@@ -180,21 +179,20 @@ lmu_status params_derive(Params *params, const Param *param, int64_t numbers, De
         }
     Derived *derived;
     TRY(memory_new(&derived, 1, sizeof *derived, "a derived parameter"));
-    lmu_status status = backend_alloc(params->backend, (size_t)numbers * params->backend->real_size, &derived->form);
+    lmu_status status = backend_alloc(params->backend, bytes, &derived->form);
     if (status != LMU_OK) {
         free(derived);
         return status;
     }
     derived->param = param;
     derived->build = build;
-    derived->numbers = numbers;
     derived->next = params->derived;
     params->derived = derived;
     *out = derived;
     return LMU_OK;
 }
 
-const Real *derived_values(Params *params, Derived *derived)
+const void *derived_form(Params *params, Derived *derived)
 {
     if (derived->generation != params->generation) {
         derived->build(params->backend, derived->param,

@@ -69,11 +69,11 @@ void params_write_end(Params *params);
 int64_t params_total(const Params *params);         /* all numbers, without padding */
 int64_t params_non_embedding(const Params *params); /* all but the token and position tables */
 
-/* A form of one parameter: `numbers` Reals that `build` fills by kernels from the parameter's values. One (param, build)
- * pair is registered once, however many graphs ask. */
-typedef void DerivedBuild(Backend *backend, const Param *param, const Real *values, Real *form);
-lmu_status params_derive(Params *params, const Param *param, int64_t numbers, DerivedBuild *build, Derived **out);
-/* The form's numbers, rebuilt if they are stale. */
-const Real *derived_values(Params *params, Derived *derived);
+/* A form of one parameter: so many bytes that `build` fills by kernels from the parameter's values. One (param, build) pair is
+ * registered once, however many graphs ask. The values themselves stay: a store of a packed model has both. */
+typedef void DerivedBuild(Backend *backend, const Param *param, const Real *values, void *form);
+lmu_status params_derive(Params *params, const Param *param, size_t bytes, DerivedBuild *build, Derived **out);
+/* The form, rebuilt if it is stale. */
+const void *derived_form(Params *params, Derived *derived);
 
 #endif

@@ -319,7 +319,8 @@ static void products_of_rows(int64_t k)
             enum { N = 19 };
             int64_t m = widths[w];
             Array x = array_new(N * k), weight = array_new(m * k), bias = array_new(m), y = array_new(N * m);
-            Array packed = array_new(backend[0]->kernels->packed_size(backend[0], m, k) + m * k);
+            Array packed =
+                array_new((int64_t)(backend[0]->kernels->packed_bytes(backend[0], m, k) / sizeof(float)) + m * k);
             BOTH(pack, m, k, V(weight), V(packed));
             BOTH(product_rows, N, m, k, V(x), V(packed), with_bias ? V(bias) : NULL, V(y));
             double *together = array_get(&y, 0);

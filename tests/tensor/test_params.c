@@ -182,13 +182,13 @@ static void stores_refuse(void **state)
 
 static int built;
 
-static void build_double(Backend *backend, const Param *param, const Real *values, Real *form)
+static void build_double(Backend *backend, const Param *param, const Real *values, void *form)
 {
     KERNEL(backend, sum, param->size, values, values, form);
     built++;
 }
 
-static void build_copy(Backend *backend, const Param *param, const Real *values, Real *form)
+static void build_copy(Backend *backend, const Param *param, const Real *values, void *form)
 {
     KERNEL(backend, copy, param->size, values, form, false);
 }
@@ -196,7 +196,7 @@ static void build_copy(Backend *backend, const Param *param, const Real *values,
 static double first_number(Store *s, Derived *derived)
 {
     double value;
-    const Real *form = derived_values(s->params, derived);
+    const Real *form = derived_form(s->params, derived);
     KERNEL(s->backend, get_f64, 1, form, &value);
     return value;
 }
@@ -209,9 +209,9 @@ static void derived_forms_follow_the_values(void **state)
     add(&s, "other", 5, 7, ones, PARAM_MATRIX);
     Derived *twice, *again, *copy;
     built = 0;
-    assert_int_equal(params_derive(s.params, param, 35, build_double, &twice), LMU_OK);
-    assert_int_equal(params_derive(s.params, param, 35, build_double, &again), LMU_OK);
-    assert_int_equal(params_derive(s.params, param, 35, build_copy, &copy), LMU_OK);
+    assert_int_equal(params_derive(s.params, param, 35 * s.backend->real_size, build_double, &twice), LMU_OK);
+    assert_int_equal(params_derive(s.params, param, 35 * s.backend->real_size, build_double, &again), LMU_OK);
+    assert_int_equal(params_derive(s.params, param, 35 * s.backend->real_size, build_copy, &copy), LMU_OK);
     assert_ptr_equal(twice, again);
     assert_ptr_not_equal(twice, copy);
     assert_int_equal(built, 0); /* not before it is asked for */

@@ -30,21 +30,61 @@ static void column_sum(Backend *b, int64_t n, int64_t d, const Real *X, Real *Y,
     }
 }
 
-static int64_t packed_size(Backend *b, int64_t m, int64_t k)
+static size_t packed_bytes(Backend *b, int64_t m, int64_t k)
 {
     (void)b;
-    return m * k;
+    return (size_t)(m * k) * sizeof(real);
 }
 
-static void pack(Backend *b, int64_t m, int64_t k, const Real *W, Real *PACKED)
+static void pack(Backend *b, int64_t m, int64_t k, const Real *W, void *packed)
 {
     (void)b;
-    memcpy(PACKED, W, (size_t)(m * k) * sizeof(real));
+    memcpy(packed, W, (size_t)(m * k) * sizeof(real));
 }
 
-static void product_rows(Backend *b, int64_t n, int64_t m, int64_t k, const Real *X, const Real *PACKED,
+static void product_rows(Backend *b, int64_t n, int64_t m, int64_t k, const Real *X, const void *packed,
                          const Real *BIAS, Real *Y)
 {
     Product p = {.transpose_b = true, .m = n, .n = m, .k = k};
-    product(b, &p, X, PACKED, BIAS, Y);
+    product(b, &p, X, packed, BIAS, Y);
+}
+
+static size_t packed_bytes_bf16(Backend *b, int64_t m, int64_t k)
+{
+    (void)b;
+    return (size_t)(m * k) * sizeof(uint16_t);
+}
+
+static void pack_bf16(Backend *b, int64_t m, int64_t k, const Real *W, void *packed)
+{
+    to_bf16(b, m * k, W, packed);
+}
+
+static real widen_bf16(uint16_t x)
+{
+    uint32_t bits = (uint32_t)x << 16;
+    float wide;
+    memcpy(&wide, &bits, sizeof wide);
+    return wide;
+}
+
+static void product_rows_bf16(Backend *b, int64_t n, int64_t m, int64_t k, const Real *X, const void *packed,
+                              const Real *BIAS, Real *Y)
+{
+    uint16_t *x = b->workspace;
+    const uint16_t *w = packed;
+    to_bf16(b, n * k, X, x);
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t j = 0; j < m; j++) {
+            real total = BIAS ? IN(BIAS)[j] : 0;
+            for (int64_t l = 0; l < k; l++)
+                total += widen_bf16(x[i * k + l]) * widen_bf16(w[j * k + l]);
+            OUT(Y)[i * m + j] = total;
+        }
+}
+
+static size_t product_rows_bf16_workspace(Backend *b, int64_t n, int64_t k)
+{
+    (void)b;
+    return (size_t)(n * k) * sizeof(uint16_t);
 }

@@ -94,16 +94,6 @@ INLINE void store_bf16(uint16_t *to, vec x)
 
 #endif
 
-/* One number, rounded to nearest, ties to even; NaN stays NaN. */
-INLINE uint16_t bf16_of(float x)
-{
-    uint32_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    if ((bits & 0x7fffffff) > 0x7f800000)
-        return (uint16_t)(bits >> 16 | 0x40);
-    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
-}
-
 /* Dot products of the layout `rows`: PairOperand, pair_dot_product; d counts pairs. */
 #define DOT_NUMBER uint32_t
 #define DOT_VECTOR ivec

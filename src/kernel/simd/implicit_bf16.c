@@ -111,7 +111,7 @@ static void scratch_begin(Backend *b, const LegendreShape *s, const AttentionPar
         int64_t row = i / p * o->pe + i % p;
         o->bias[row] = ((const float *)a->bias)[i];
         for (int64_t k = 0; k < q; k++) {
-            uint16_t rounded = bf16_of(((const float *)a->l)[i * q + k]);
+            uint16_t rounded = bf16_round(((const float *)a->l)[i * q + k]);
             l[row * 2 * o->q2 + k] = lt[k * rows + row] = rounded;
         }
     }

@@ -8,18 +8,18 @@
 
 #define PANEL (2 * LANES)
 
-static int64_t packed_size(Backend *b, int64_t m, int64_t k)
+static size_t packed_bytes(Backend *b, int64_t m, int64_t k)
 {
     (void)b;
-    return (m + PANEL - 1) / PANEL * PANEL * k;
+    return (size_t)((m + PANEL - 1) / PANEL * PANEL * k) * sizeof(float);
 }
 
-static void pack(Backend *b, int64_t m, int64_t k, const Real *W, Real *PACKED)
+static void pack(Backend *b, int64_t m, int64_t k, const Real *W, void *packed)
 {
     const float *w = (const float *)W;
     PARALLEL_FOR(m * k)
     for (int64_t panel = 0; panel < (m + PANEL - 1) / PANEL; panel++) {
-        float *to = (float *)PACKED + panel * PANEL * k;
+        float *to = (float *)packed + panel * PANEL * k;
         for (int64_t l = 0; l < k; l++)
             for (int64_t j = 0; j < PANEL; j++)
                 to[l * PANEL + j] = panel * PANEL + j < m ? w[(panel * PANEL + j) * k + l] : 0;
@@ -45,17 +45,17 @@ static void panel_product(int64_t n, int64_t m, int64_t k, int64_t panel, const 
     }
 }
 
-static void product_rows(Backend *b, int64_t n, int64_t m, int64_t k, const Real *x, const Real *packed,
+static void product_rows(Backend *b, int64_t n, int64_t m, int64_t k, const Real *x, const void *packed,
                          const Real *bias, Real *y)
 {
     PARALLEL_FOR(n * m * k)
     for (int64_t panel = 0; panel < (m + PANEL - 1) / PANEL; panel++)
-        panel_product(n, m, k, panel, (const float *)x, (const float *)packed, (const float *)bias, (float *)y);
+        panel_product(n, m, k, panel, (const float *)x, packed, (const float *)bias, (float *)y);
 }
 
 void VARIANT_NAME(simd_product)(Kernels *table)
 {
-    table->packed_size = packed_size;
+    table->packed_bytes = packed_bytes;
     table->pack = pack;
     table->product_rows = product_rows;
 }

@@ -131,6 +131,15 @@ INLINE float reduce_max(vec v)
     return v[0];
 }
 
+/* The bfloat16 of a number, rounded to nearest, ties to even; NaN stays NaN. */
+INLINE uint16_t bf16_round(float x)
+{
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    uint32_t rounded = (bits + 0x7fff + (bits >> 16 & 1)) >> 16, quiet = bits >> 16 | 0x40;
+    return (uint16_t)((bits & 0x7fffffff) > 0x7f800000 ? quiet : rounded);
+}
+
 /* exp(x) within 2 units in the last place for -87 <= x <= 88; below that it is 0 or tiny, above it is capped. Cody-Waite
  * reduction to |r| <= ln(2)/2 and a polynomial of degree 6 (Taylor coefficients with the last ones adjusted by the degree being
  * ample for float). NaN goes through. */
