@@ -29,6 +29,7 @@ static const Kernels *cpu_kernels(MachineIsa isa)
         if (isa > ISA_REFERENCE)
             kernels_simd_override(table, isa);
         kernels_cpu[COMPUTE_BF16] = *table;
+        kernels_onednn_bf16_override(&kernels_cpu[COMPUTE_BF16]);
         kernels_bf16_override(&kernels_cpu[COMPUTE_BF16], isa);
         filled = isa;
     }
@@ -65,7 +66,7 @@ lmu_status backend_open(BackendKind kind, int threads, bool guarded, Backend **o
 
 Compute backend_best_compute(const Backend *backend)
 {
-    return backend->isa >= ISA_AVX512BF16 ? COMPUTE_BF16 : COMPUTE_F32;
+    return backend->isa >= ISA_AVX512BF16 && gemm_bf16_known() ? COMPUTE_BF16 : COMPUTE_F32;
 }
 
 lmu_status backend_compute(Backend *backend, Compute compute)

@@ -22,6 +22,12 @@ typedef struct Kernels Kernels;
 
 typedef enum BackendKind { BACKEND_CPU, BACKEND_REFERENCE, BACKEND_DOUBLE } BackendKind;
 
+/* Numbers in memory: Reals, or bfloat16 where `half` is set, which only the tables of COMPUTE_BF16 read and write. */
+typedef struct Array {
+    void *data;
+    bool half;
+} Array;
+
 /* What products of matrices multiply; sums, parameters and everything else stay as they are. */
 typedef enum Compute { COMPUTE_F32, COMPUTE_BF16 } Compute;
 
@@ -74,6 +80,18 @@ void backend_leave(Backend *backend);
 static inline Real *real_at(const Backend *backend, const Real *base, int64_t index)
 {
     return (Real *)((char *)(uintptr_t)base + index * (int64_t)backend->real_size);
+}
+
+static inline Array array_of(const Real *base)
+{
+    return (Array){(void *)(uintptr_t)base, false};
+}
+
+/* An array from its element `index` on. */
+static inline Array array_at(const Backend *backend, Array array, int64_t index)
+{
+    int64_t size = array.half ? (int64_t)sizeof(uint16_t) : (int64_t)backend->real_size;
+    return (Array){(char *)array.data + index * size, array.half};
 }
 
 #endif

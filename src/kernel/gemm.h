@@ -8,14 +8,17 @@
 lmu_status gemm_cache_open(GemmCache **out);
 void gemm_cache_close(GemmCache *cache); /* accepts NULL */
 
-/* The product without bias, its operands rounded to bfloat16; false if oneDNN cannot do it. Needs gemm_bf16_workspace bytes. */
-bool gemm_bf16(Backend *b, const Product *p, const Real *x, const Real *y, Real *z);
-/* The same on operands that are bfloat16 already; needs no workspace. */
-bool gemm_bf16_run(Backend *b, const Product *p, const uint16_t *x, const uint16_t *y, Real *z);
+/* Whether oneDNN multiplies bfloat16 here: it has ideas, and a cap (ONEDNN_MAX_CPU_ISA), of its own. */
+bool gemm_bf16_known(void);
+
+/* The product of operands in bfloat16, those in float being rounded first into gemm_bf16_workspace bytes; false if oneDNN
+ * cannot do it. */
+bool gemm_bf16(Backend *b, const Product *p, Array x, Array y, const Real *bias, Array z);
 /* For products in any of the three roles of a linear layer (forward, gradients of x and of the weight) of these extents. */
 size_t gemm_bf16_workspace(int64_t m, int64_t n, int64_t k);
 
-/* Puts the products into a table. */
+/* Puts the products into a table: of COMPUTE_F32, and of COMPUTE_BF16. */
 void kernels_onednn_override(Kernels *table);
+void kernels_onednn_bf16_override(Kernels *table);
 
 #endif

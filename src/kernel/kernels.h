@@ -73,17 +73,16 @@ struct Kernels {
     void (*scale)(Backend *, int64_t n, double factor, Real *y);              /* y *= factor */
     void (*sum)(Backend *, int64_t n, const Real *a, const Real *b, Real *y); /* y = a + b; in place allowed */
     void (*multiply)(Backend *, int64_t n, const Real *a, const Real *b, Real *y, bool add); /* y (+)= a b */
-    void (*activate)(Backend *, Activation, int64_t n, int64_t d, const Real *x, Real *y);   /* n rows of d numbers */
+    void (*activate)(Backend *, Activation, int64_t n, int64_t d, Array x, Array y);         /* n rows of d numbers */
     /* dx (+)= dy f'(x); dx == dy allowed */
-    void (*activate_back)(Backend *, Activation, int64_t n, int64_t d, const Real *x, const Real *dy, Real *dx,
-                          bool add);
+    void (*activate_back)(Backend *, Activation, int64_t n, int64_t d, Array x, Array dy, Array dx, bool add);
     /* Dropout: y (+)= x * (keep ? 1/(1-rate) : 0); the mask is a function of (key, sample, position, channel). */
     void (*dropout)(Backend *, const Rows *, int64_t d, uint64_t key, double rate, const Real *x, Real *y, bool add);
 
     /* -- norm over the last axis: x, y [N x D]; mean and rstd [N] are kept for the backward pass; bias may be NULL,
      *    as may mean for NORM_RMS -------------------------------------------------------------------------------- */
     void (*norm)(Backend *, NormKind, int64_t n, int64_t d, double epsilon, const Real *x, const Real *gain,
-                 const Real *bias, Real *y, Real *mean, Real *rstd);
+                 const Real *bias, Array y, Real *mean, Real *rstd);
     void (*norm_back)(Backend *, NormKind, int64_t n, int64_t d, const Real *x, const Real *gain, const Real *mean,
                       const Real *rstd, const Real *dy, Real *dx, bool add);
     void (*norm_back_parameters)(Backend *, NormKind, int64_t n, int64_t d, const Real *x, const Real *mean,
@@ -91,13 +90,12 @@ struct Kernels {
                                  bool add_bias);
 
     /* -- products ---------------------------------------------------------------------------------------------- */
-    void (*product)(Backend *, const Product *, const Real *a, const Real *b, const Real *bias, Real *c);
-    /* The same on bfloat16 operands, without bias; only where backend_compute allows COMPUTE_BF16. */
-    void (*product_bf16)(Backend *, const Product *, const uint16_t *a, const uint16_t *b, Real *c);
+    /* A result in bfloat16 cannot be added to. */
+    void (*product)(Backend *, const Product *, Array a, Array b, const Real *bias, Array c);
     /* Bytes of workspace that products need in any of the three roles of a linear layer (forward, gradients of x and of the
      * weight) of these extents. */
     size_t (*product_workspace)(Backend *, int64_t m, int64_t n, int64_t k);
-    void (*column_sum)(Backend *, int64_t n, int64_t d, const Real *x, Real *y, bool add); /* y[D] (+)= sum over N */
+    void (*column_sum)(Backend *, int64_t n, int64_t d, Array x, Real *y, bool add); /* y[D] (+)= sum over N */
     /* Products whose rows do not depend on their neighbours, bit for bit: y [N x M] = x [N x K] w^T + bias, with w [M x K]
      * packed beforehand into packed_bytes(M, K). */
     size_t (*packed_bytes)(Backend *, int64_t m, int64_t k);
@@ -120,10 +118,10 @@ struct Kernels {
                         bool add);
 
     /* -- softmax cross-entropy of logits [N x V] against targets [N]; a target < 0 is not counted and gets 0 -------- */
-    /* loss[i] = -log softmax(logits[i])[targets[i]] in nats; if scale != 0 the logits become the gradient of
-     * scale * sum(loss). */
+    /* loss[i] = -log softmax(logits[i])[targets[i]] in nats; if scale != 0 the gradient of scale * sum(loss) goes to
+     * dlogits, which may be the logits and destroys them in any case. */
     void (*cross_entropy)(Backend *, int64_t n, int64_t v, Real *logits, const int32_t *targets, double scale,
-                          Real *loss);
+                          Array dlogits, Real *loss);
 
     /* -- Legendre memory and implicit attention ----------------------------------------------------------------- */
     /* boundary [chunks x Q x D]: the state at each chunk's start; state [slots x Q x D] in: M_0, out: M_last; NULL state: zero. */
@@ -136,10 +134,10 @@ struct Kernels {
     void (*legendre_memory_back)(Backend *, const LegendreShape *, LegendreForm, const Rows *, const Real *w,
                                  const Real *dm, Real *boundary, Real *dx, bool add);
     void (*implicit_attention)(Backend *, const LegendreShape *, const AttentionParameters *, const Rows *,
-                               const Real *w, const Real *x, const Real *boundary, Real *y);
+                               const Real *w, const Real *x, const Real *boundary, Array y);
     /* `boundary` is overwritten; dx may be NULL */
     void (*implicit_attention_back)(Backend *, const LegendreShape *, const AttentionParameters *, const Rows *,
-                                    const Real *w, const Real *x, Real *boundary, const Real *dy, Real *dx, bool add,
+                                    const Real *w, const Real *x, Real *boundary, Array dy, Real *dx, bool add,
                                     const AttentionGradients *);
     /* Bytes of workspace that the four above need. */
     size_t (*legendre_workspace)(Backend *, const LegendreShape *, int64_t reduced);

@@ -1,6 +1,7 @@
-/* Products with bfloat16 inputs and float sums, by oneDNN. Both operands are rounded into scratch memory; the primitive for a
+/* Products with bfloat16 inputs and float sums, by oneDNN. Operands in float are rounded into scratch memory; the primitive for a
  * shape is compiled when the shape first comes and kept, because compiling takes milliseconds. */
 #include <oneapi/dnnl/dnnl.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,8 +10,9 @@
 
 typedef struct Primitive {
     Product shape;
+    bool bias, half; /* a bias is added; the result is bfloat16 */
     dnnl_primitive_t run;
-    dnnl_memory_t a, b, c;
+    dnnl_memory_t a, b, bias_memory, c;
 } Primitive;
 
 struct GemmCache {
@@ -21,15 +23,21 @@ struct GemmCache {
     size_t last; /* found last time: shapes come in the same order in every step */
 };
 
+static void primitive_free(const Primitive *primitive)
+{
+    dnnl_primitive_destroy(primitive->run);
+    dnnl_memory_destroy(primitive->a);
+    dnnl_memory_destroy(primitive->b);
+    dnnl_memory_destroy(primitive->bias_memory);
+    dnnl_memory_destroy(primitive->c);
+}
+
 void gemm_cache_close(GemmCache *cache)
 {
     if (!cache)
         return;
     for (size_t i = 0; i < cache->count; i++) {
-        dnnl_primitive_destroy(cache->list[i].run);
-        dnnl_memory_destroy(cache->list[i].a);
-        dnnl_memory_destroy(cache->list[i].b);
-        dnnl_memory_destroy(cache->list[i].c);
+        primitive_free(&cache->list[i]);
     }
     if (cache->stream)
         dnnl_stream_destroy(cache->stream);
@@ -52,10 +60,11 @@ lmu_status gemm_cache_open(GemmCache **out)
     return LMU_OK;
 }
 
-static bool same_shape(const Product *x, const Product *y)
+static bool same_product(const Primitive *primitive, const Product *y, bool bias, bool half)
 {
-    return x->m == y->m && x->n == y->n && x->k == y->k && x->transpose_a == y->transpose_a &&
-           x->transpose_b == y->transpose_b && x->add == y->add;
+    const Product *x = &primitive->shape;
+    return primitive->bias == bias && primitive->half == half && x->m == y->m && x->n == y->n && x->k == y->k &&
+           x->transpose_a == y->transpose_a && x->transpose_b == y->transpose_b && x->add == y->add;
 }
 
 /* Rows x columns, row-major, or column-major if transposed. */
@@ -65,18 +74,18 @@ static bool describe(dnnl_memory_desc_t *out, int64_t rows, int64_t columns, dnn
     return dnnl_memory_desc_init_by_tag(out, 2, size, type, transposed ? dnnl_ba : dnnl_ab) == dnnl_success;
 }
 
-static bool primitive_build(const GemmCache *cache, const Product *p, Primitive *out)
+static bool primitive_build(const GemmCache *cache, const Product *p, bool bias, bool half, Primitive *out)
 {
-    dnnl_memory_desc_t a, b, c;
+    dnnl_memory_desc_t a, b, c, offset;
     dnnl_matmul_desc_t matmul;
     dnnl_primitive_attr_t attributes = NULL;
     dnnl_post_ops_t after = NULL;
     dnnl_primitive_desc_t description = NULL;
-    memset(out, 0, sizeof *out);
-    out->shape = *p;
+    *out = (Primitive){.shape = *p, .bias = bias, .half = half};
     bool built =
         describe(&a, p->m, p->k, dnnl_bf16, p->transpose_a) && describe(&b, p->k, p->n, dnnl_bf16, p->transpose_b) &&
-        describe(&c, p->m, p->n, dnnl_f32, false) && dnnl_matmul_desc_init(&matmul, &a, &b, NULL, &c) == dnnl_success &&
+        describe(&c, p->m, p->n, half ? dnnl_bf16 : dnnl_f32, false) && describe(&offset, 1, p->n, dnnl_f32, false) &&
+        dnnl_matmul_desc_init(&matmul, &a, &b, bias ? &offset : NULL, &c) == dnnl_success &&
         dnnl_primitive_attr_create(&attributes) == dnnl_success && dnnl_post_ops_create(&after) == dnnl_success &&
         (!p->add || dnnl_post_ops_append_sum(after, 1) == dnnl_success) &&
         dnnl_primitive_attr_set_post_ops(attributes, after) == dnnl_success &&
@@ -84,6 +93,7 @@ static bool primitive_build(const GemmCache *cache, const Product *p, Primitive 
         dnnl_primitive_create(&out->run, description) == dnnl_success &&
         dnnl_memory_create(&out->a, &a, cache->engine, DNNL_MEMORY_NONE) == dnnl_success &&
         dnnl_memory_create(&out->b, &b, cache->engine, DNNL_MEMORY_NONE) == dnnl_success &&
+        dnnl_memory_create(&out->bias_memory, &offset, cache->engine, DNNL_MEMORY_NONE) == dnnl_success &&
         dnnl_memory_create(&out->c, &c, cache->engine, DNNL_MEMORY_NONE) == dnnl_success;
     dnnl_primitive_desc_destroy(description);
     dnnl_post_ops_destroy(after);
@@ -92,11 +102,11 @@ static bool primitive_build(const GemmCache *cache, const Product *p, Primitive 
 }
 
 /* The primitive for a shape; NULL if oneDNN cannot make it. */
-static Primitive *primitive_find(GemmCache *cache, const Product *p)
+static Primitive *primitive_find(GemmCache *cache, const Product *p, bool bias, bool half)
 {
     for (size_t i = 1; i <= cache->count; i++) {
         size_t at = (cache->last + i) % cache->count;
-        if (same_shape(&cache->list[at].shape, p)) {
+        if (same_product(&cache->list[at], p, bias, half)) {
             cache->last = at;
             return &cache->list[at];
         }
@@ -104,10 +114,8 @@ static Primitive *primitive_find(GemmCache *cache, const Product *p)
     if (memory_grow(&cache->list, &cache->capacity, cache->count + 1, sizeof *cache->list, "products") != LMU_OK)
         return NULL;
     Primitive *primitive = &cache->list[cache->count];
-    if (!primitive_build(cache, p, primitive)) {
-        dnnl_primitive_destroy(primitive->run);
-        dnnl_memory_destroy(primitive->a);
-        dnnl_memory_destroy(primitive->b);
+    if (!primitive_build(cache, p, bias, half, primitive)) {
+        primitive_free(primitive);
         return NULL;
     }
     cache->last = cache->count++;
@@ -126,24 +134,44 @@ size_t gemm_bf16_workspace(int64_t m, int64_t n, int64_t k)
     return sum - (mn < least ? mn : least); /* the two largest */
 }
 
-bool gemm_bf16_run(Backend *b, const Product *p, const uint16_t *x, const uint16_t *y, Real *z)
+bool gemm_bf16(Backend *b, const Product *p, Array x, Array y, const Real *bias, Array z)
 {
-    Primitive *primitive = primitive_find(b->gemm, p);
+    Primitive *primitive = primitive_find(b->gemm, p, bias != NULL, z.half);
+    uint16_t *left = x.data, *right = y.data;
     if (!primitive)
         return false;
-    dnnl_memory_set_data_handle(primitive->a, (void *)(uintptr_t)x);
-    dnnl_memory_set_data_handle(primitive->b, (void *)(uintptr_t)y);
-    dnnl_memory_set_data_handle(primitive->c, z);
-    dnnl_exec_arg_t arguments[] = {
-        {DNNL_ARG_SRC, primitive->a}, {DNNL_ARG_WEIGHTS, primitive->b}, {DNNL_ARG_DST, primitive->c}};
-    return dnnl_primitive_execute(primitive->run, b->gemm->stream, 3, arguments) == dnnl_success &&
+    if (!x.half)
+        b->kernels->to_bf16(b, p->m * p->k, x.data, left = b->workspace);
+    if (!y.half)
+        b->kernels->to_bf16(b, p->k * p->n, y.data,
+                            right = (uint16_t *)((char *)b->workspace + (x.half ? 0 : aligned(p->m * p->k))));
+    dnnl_memory_set_data_handle(primitive->a, left);
+    dnnl_memory_set_data_handle(primitive->b, right);
+    dnnl_memory_set_data_handle(primitive->bias_memory, (void *)(uintptr_t)bias);
+    dnnl_memory_set_data_handle(primitive->c, z.data);
+    dnnl_exec_arg_t arguments[] = {{DNNL_ARG_SRC, primitive->a},
+                                   {DNNL_ARG_WEIGHTS, primitive->b},
+                                   {DNNL_ARG_DST, primitive->c},
+                                   {DNNL_ARG_BIAS, primitive->bias_memory}};
+    return dnnl_primitive_execute(primitive->run, b->gemm->stream, bias ? 4 : 3, arguments) == dnnl_success &&
            dnnl_stream_wait(b->gemm->stream) == dnnl_success;
 }
 
-bool gemm_bf16(Backend *b, const Product *p, const Real *x, const Real *y, Real *z)
+static bool bf16_known;
+
+static void bf16_find(void)
 {
-    uint16_t *a = b->workspace, *c = (uint16_t *)((char *)b->workspace + aligned(p->m * p->k));
-    b->kernels->to_bf16(b, p->m * p->k, x, a);
-    b->kernels->to_bf16(b, p->k * p->n, y, c);
-    return gemm_bf16_run(b, p, a, c, z);
+    const Product small = {.m = 16, .n = 16, .k = 16};
+    GemmCache *cache = NULL;
+    Primitive primitive = {0};
+    bf16_known = gemm_cache_open(&cache) == LMU_OK && primitive_build(cache, &small, true, true, &primitive);
+    primitive_free(&primitive);
+    gemm_cache_close(cache);
+}
+
+bool gemm_bf16_known(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, bf16_find);
+    return bf16_known;
 }

@@ -8,19 +8,19 @@
 
 enum { IN_X, IN_WEIGHT, IN_TARGETS };
 
-static void block_gradients(Graph *g, const Step *s, int64_t first, int64_t n, const Real *dlogits)
+static void block_gradients(Graph *g, const Step *s, int64_t first, int64_t n, Array dlogits)
 {
     Backend *b = graph_backend(g);
     int64_t v = s->node->in[IN_WEIGHT]->shape[0], d = s->node->in[IN_WEIGHT]->shape[1];
-    const Real *x = real_at(b, step_in(g, s, IN_X), first * d);
     if (step_gradient(g, s, IN_WEIGHT)) {
+        Array x = array_at(b, step_in_array(g, s, IN_X), first * d);
         Product product = {.transpose_a = true, .add = first > 0 || step_add(g, s, IN_WEIGHT), .m = v, .n = d, .k = n};
-        KERNEL(b, product, &product, dlogits, x, NULL, step_gradient(g, s, IN_WEIGHT));
+        KERNEL(b, product, &product, dlogits, x, NULL, array_of(step_gradient(g, s, IN_WEIGHT)));
     }
     if (step_gradient(g, s, IN_X)) {
         Product product = {.add = step_add(g, s, IN_X), .m = n, .n = d, .k = v};
-        KERNEL(b, product, &product, dlogits, step_in(g, s, IN_WEIGHT), NULL,
-               real_at(b, step_gradient(g, s, IN_X), first * d));
+        KERNEL(b, product, &product, dlogits, linear_weight(g, s), NULL,
+               array_of(real_at(b, step_gradient(g, s, IN_X), first * d)));
     }
 }
 
@@ -30,20 +30,21 @@ static void forward(Graph *g, const Step *s)
     int64_t v = s->node->in[IN_WEIGHT]->shape[0], d = s->node->in[IN_WEIGHT]->shape[1], tokens = step_rows(g)->tokens;
     Real *logits = step_saved(g, s, 0);
     bool train = graph_mode(g) == GRAPH_TRAIN;
+    Array dlogits = s->node->saves > 1 ? (Array){step_saved(g, s, 1), true} : array_of(logits);
     /* A run without tokens is one empty block: as the first micro-batch it still clears the gradients. */
     for (int64_t first = 0; first < tokens || first == 0; first += BLOCK) {
         int64_t n = tokens - first < BLOCK ? tokens - first : BLOCK;
-        const Real *x = real_at(b, step_in(g, s, IN_X), first * d);
-        if (s->node->derived) {
-            linear_rows(g, s->node, n, x, NULL, logits);
-        } else {
+        Array x = array_at(b, step_in_array(g, s, IN_X), first * d);
+        if (train) {
             Product product = {.transpose_b = true, .m = n, .n = v, .k = d};
-            KERNEL(b, product, &product, x, step_in(g, s, IN_WEIGHT), NULL, logits);
+            KERNEL(b, product, &product, x, linear_weight(g, s), NULL, array_of(logits));
+        } else {
+            linear_rows(g, s->node, n, x.data, NULL, logits);
         }
         KERNEL(b, cross_entropy, n, v, logits, step_ids(g, s, IN_TARGETS) + first, train ? step_run(g)->loss_scale : 0,
-               real_at(b, step_out(g, s), first));
+               dlogits, real_at(b, step_out(g, s), first));
         if (train)
-            block_gradients(g, s, first, n, logits);
+            block_gradients(g, s, first, n, dlogits);
     }
 }
 
@@ -53,8 +54,11 @@ static double flops(const Node *node, int64_t length)
     return 2.0 * (double)node->in[IN_WEIGHT]->shape[0] * (double)node->in[IN_WEIGHT]->shape[1];
 }
 
-const Operator operator_cross_entropy = {
-    .name = "cross_entropy", .forward = forward, .forms_gradient = true, .flops = flops};
+const Operator operator_cross_entropy = {.name = "cross_entropy",
+                                         .forward = forward,
+                                         .forms_gradient = true,
+                                         .half_inputs = KEEPS_INPUT(IN_X),
+                                         .flops = flops};
 
 Tensor *op_cross_entropy(Graph *g, Tensor *x, Tensor *weight, Tensor *targets)
 {
@@ -68,10 +72,11 @@ Tensor *op_cross_entropy(Graph *g, Tensor *x, Tensor *weight, Tensor *targets)
     graph_bound(targets, weight->shape[0]);
     int64_t rows = x->shape[0] < BLOCK ? x->shape[0] : BLOCK;
     spec.saved_numbers[0] = rows * weight->shape[0];
-    Backend *b = graph_backend(g);
-    if (graph_mode(g) == GRAPH_TRAIN)
-        spec.workspace = b->kernels->product_workspace(b, rows, weight->shape[0], weight->shape[1]);
-    if (graph_mode(g) != GRAPH_TRAIN && !linear_pack(g, rows, &spec))
+    if (!linear_prepare(g, rows, &spec))
         return NULL;
+    if (graph_mode(g) == GRAPH_TRAIN && spec.derived) { /* their gradient, rounded for two products */
+        spec.saved_lead[spec.saves] = LEAD_NONE;
+        spec.saved_numbers[spec.saves++] = (spec.saved_numbers[0] + 1) / 2;
+    }
     return graph_node(g, &operator_cross_entropy, &spec);
 }

@@ -26,7 +26,7 @@ static void forward(Graph *g, const Step *s)
     KERNEL(b, legendre_scan, &a->shape, LEGENDRE_CHUNKED, step_rows(g), step_in(g, s, IN_W), step_in(g, s, IN_X),
            step_state(g, s), step_saved(g, s, 0));
     KERNEL(b, implicit_attention, &a->shape, &p, step_rows(g), step_in(g, s, IN_W), step_in(g, s, IN_X),
-           step_saved(g, s, 0), step_out(g, s));
+           step_saved(g, s, 0), step_out_array(g, s));
 }
 
 static void backward(Graph *g, const Step *s)
@@ -36,7 +36,7 @@ static void backward(Graph *g, const Step *s)
     AttentionGradients gradients = {step_gradient(g, s, IN_L), step_gradient(g, s, IN_BIAS), step_gradient(g, s, IN_P),
                                     step_add(g, s, IN_L),      step_add(g, s, IN_BIAS),      step_add(g, s, IN_P)};
     KERNEL(graph_backend(g), implicit_attention_back, &a->shape, &p, step_rows(g), step_in(g, s, IN_W),
-           step_in(g, s, IN_X), step_saved(g, s, 0), step_gradient_out(g, s), step_gradient(g, s, IN_X),
+           step_in(g, s, IN_X), step_saved(g, s, 0), step_gradient_out_array(g, s), step_gradient(g, s, IN_X),
            step_add(g, s, IN_X), &gradients);
 }
 
@@ -54,6 +54,8 @@ const Operator operator_implicit_attention = {.name = "implicit_attention",
                                               .backward = backward,
                                               .keeps = KEEPS_INPUT(IN_X) | KEEPS_INPUT(IN_L) | KEEPS_INPUT(IN_BIAS) |
                                                        KEEPS_INPUT(IN_P),
+                                              .half_output = true,
+                                              .half_gradient = true,
                                               .looks_back = true,
                                               .flops = flops};
 

@@ -12,7 +12,7 @@ static void forward(Graph *g, const Step *s)
 {
     const NormKind *kind = s->node->attributes;
     KERNEL(graph_backend(g), norm, *kind, step_extent(g, s->node->out), s->node->out->shape[1], EPSILON,
-           step_in(g, s, 0), step_in(g, s, 1), s->node->inputs > 2 ? step_in(g, s, 2) : NULL, step_out(g, s),
+           step_in(g, s, 0), step_in(g, s, 1), s->node->inputs > 2 ? step_in(g, s, 2) : NULL, step_out_array(g, s),
            s->node->saves > 1 ? step_saved(g, s, 1) : NULL, step_saved(g, s, 0));
 }
 
@@ -32,8 +32,11 @@ static void backward(Graph *g, const Step *s)
                step_saved(g, s, 0), dy, step_gradient(g, s, 0), step_add(g, s, 0));
 }
 
-const Operator operator_norm = {
-    .name = "norm", .forward = forward, .backward = backward, .keeps = KEEPS_INPUT(0) | KEEPS_INPUT(1)};
+const Operator operator_norm = {.name = "norm",
+                                .forward = forward,
+                                .backward = backward,
+                                .keeps = KEEPS_INPUT(0) | KEEPS_INPUT(1),
+                                .half_output = true};
 
 Tensor *op_norm(Graph *g, NormKind kind, Tensor *x, Tensor *gain, Tensor *bias)
 {

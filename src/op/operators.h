@@ -11,10 +11,13 @@ extern const Operator operator_embedding, operator_linear, operator_add, operato
 /* The chunk matrix of a spec as a constant of the graph [C*Q x (Q+C)]. */
 Tensor *legendre_constant(Graph *g, const LegendreSpec *spec);
 
-/* Linear layers of scoring and decoding, by products whose rows do not depend on their neighbours. The first gives a node, whose
- * input 1 is a weight [M x K] and which will see up to n rows, the weight's packed form, workspace and, as its attributes, the
- * type that it multiplies; false after an error. The second is y [n x M] = x [n x K] weight^T + bias. */
-bool linear_pack(Graph *g, int64_t n, NodeSpec *spec);
+/* What multiplies by a weight [M x K], its input 1. The first gives a node that will see up to n rows its workspace and the form of the
+ * weight that it needs: in training the weight rounded, where products multiply bfloat16; in scoring and decoding the weight
+ * packed and, as attributes, the type that it multiplies. False after an error. */
+bool linear_prepare(Graph *g, int64_t n, NodeSpec *spec);
+/* In training: the operand of products. */
+Array linear_weight(Graph *g, const Step *s);
+/* In scoring and decoding: y [n x M] = x [n x K] weight^T + bias, whose rows do not depend on their neighbours. */
 void linear_rows(Graph *g, const Node *node, int64_t n, const Real *x, const Real *bias, Real *y);
 
 #endif

@@ -77,7 +77,7 @@ static void activation_forward(Graph *g, const Step *s)
 {
     const Activation *kind = s->node->attributes;
     int64_t n = step_extent(g, s->node->out), d = n ? step_numbers(g, s->node->out) / n : 0;
-    KERNEL(graph_backend(g), activate, *kind, n, d, step_in(g, s, 0), step_out(g, s));
+    KERNEL(graph_backend(g), activate, *kind, n, d, step_in_array(g, s, 0), step_out_array(g, s));
 }
 
 static void activation_backward(Graph *g, const Step *s)
@@ -85,8 +85,8 @@ static void activation_backward(Graph *g, const Step *s)
     const Activation *kind = s->node->attributes;
     int64_t n = step_extent(g, s->node->out), d = n ? step_numbers(g, s->node->out) / n : 0;
     if (step_gradient(g, s, 0))
-        KERNEL(graph_backend(g), activate_back, *kind, n, d, step_in(g, s, 0), step_gradient_out(g, s),
-               step_gradient(g, s, 0), step_add(g, s, 0));
+        KERNEL(graph_backend(g), activate_back, *kind, n, d, step_in_array(g, s, 0), step_gradient_out_array(g, s),
+               step_gradient_array(g, s, 0), step_add(g, s, 0));
 }
 
 const Operator operator_activation = {.name = "activation",
@@ -94,7 +94,11 @@ const Operator operator_activation = {.name = "activation",
                                       .backward = activation_backward,
                                       .keeps = KEEPS_INPUT(0),
                                       .in_place = true,
-                                      .gradient_in_place = true};
+                                      .gradient_in_place = true,
+                                      .half_inputs = KEEPS_INPUT(0),
+                                      .half_output = true,
+                                      .half_gradient = true,
+                                      .half_gradients = KEEPS_INPUT(0)};
 
 Tensor *op_activation(Graph *g, Activation kind, Tensor *x)
 {

@@ -61,8 +61,9 @@ struct Tensor {
     Param *param;        /* TENSOR_PARAM */
     const double *constant;
     /* Set by the plan: */
-    bool wanted; /* a gradient is computed for it */
-    bool kept;   /* lives to the end of the run */
+    bool wanted;              /* a gradient is computed for it */
+    bool half, half_gradient; /* it, or its gradient, is kept in bfloat16 */
+    bool kept;                /* lives to the end of the run */
     struct Buffer *buffer, *gradient;
     Tensor *next;
 };
@@ -83,7 +84,11 @@ struct Operator {
     bool in_place;                             /* the output may take the memory of input 0 */
     bool gradient_in_place;                    /* the gradient of input 0 may take the memory of the output's */
     bool forms_gradient;                       /* a loss: its forward step writes the gradients of its inputs */
-    bool looks_back;                           /* results depend on earlier tokens: it has state */
+    unsigned half_inputs;    /* inputs it can read in bfloat16, forward and backward: bits as in `keeps` */
+    bool half_output;        /* it can write its output, and where it keeps it read it, in bfloat16 */
+    bool half_gradient;      /* its backward can read the gradient of its output in bfloat16 */
+    unsigned half_gradients; /* inputs whose gradient it can write in bfloat16, where it is the only writer */
+    bool looks_back;         /* results depend on earlier tokens: it has state */
     double (*flops)(const Node *node, int64_t length); /* forward model FLOPs a token in rows of `length`; NULL: none */
     lmu_status (*check)(const Node *node, const Rows *rows); /* refuses a run before it starts; may be NULL */
 };
@@ -208,6 +213,11 @@ Real *step_state(const Graph *g, const Step *s);           /* NULL: none in this
 Real *step_gradient(const Graph *g, const Step *s, int i); /* of input i; NULL: not wanted */
 Real *step_gradient_out(const Graph *g, const Step *s);
 bool step_add(const Graph *g, const Step *s, int i);
+/* The same with their type, for operators whose row says that they know bfloat16. */
+Array step_in_array(const Graph *g, const Step *s, int i);
+Array step_out_array(const Graph *g, const Step *s);
+Array step_gradient_array(const Graph *g, const Step *s, int i); /* data NULL: not wanted */
+Array step_gradient_out_array(const Graph *g, const Step *s);
 
 /* The value of a tensor in backend memory; for tests that break operators on purpose. */
 Real *tensor_data(const Graph *g, const Tensor *tensor);

@@ -60,6 +60,9 @@ struct Graph {
     int64_t *offset, *position, *slot, *sample, *chunk; /* behind `current` */
 };
 
+/* types.c */
+void plan_types(Graph *g);
+
 static inline int64_t tensor_stride(const Tensor *tensor) /* numbers for one index of the first dimension */
 {
     int64_t numbers = 1;

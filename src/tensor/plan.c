@@ -11,7 +11,7 @@
 
 #define END_OF_RUN (1 << 30)
 
-static Buffer *plan_buffer(Graph *g, const Tensor *tensor, int first)
+static Buffer *plan_buffer(Graph *g, const Tensor *tensor, bool half, int first)
 {
     Buffer *buffer = arena_alloc(g->arena, 1, sizeof *buffer);
     if (!buffer)
@@ -22,7 +22,9 @@ static Buffer *plan_buffer(Graph *g, const Tensor *tensor, int first)
                   (long long)tensor_stride(tensor));
         return NULL;
     }
-    buffer->bytes = (size_t)numbers * (tensor->integer ? sizeof(int32_t) : g->backend->real_size);
+    buffer->bytes = (size_t)numbers * (tensor->integer ? sizeof(int32_t)
+                                       : half          ? sizeof(uint16_t)
+                                                       : g->backend->real_size);
     buffer->bytes = (buffer->bytes + 63) / 64 * 64;
     buffer->first = buffer->last = first;
     buffer->integer = tensor->integer;
@@ -116,21 +118,21 @@ static lmu_status plan_values(Graph *g)
 {
     for (Tensor *tensor = g->tensors; tensor; tensor = tensor->next)
         if (tensor->kind == TENSOR_INPUT) {
-            if (!(tensor->buffer = plan_buffer(g, tensor, -1)))
+            if (!(tensor->buffer = plan_buffer(g, tensor, false, -1)))
                 return LMU_MEMORY;
             tensor->buffer->last = END_OF_RUN;
         }
     for (Node *node = g->first; node; node = node->next) {
         Tensor *from = node->inputs > 0 ? node->in[0] : NULL, *out = node->out;
         if (node->op->in_place && from->kind == TENSOR_ACTIVATION && from->lead == out->lead &&
-            tensor_stride(from) == tensor_stride(out) && value_last_read(from) == node->forward_step &&
-            !(g->flags & GRAPH_NO_REUSE))
+            from->half == out->half && tensor_stride(from) == tensor_stride(out) &&
+            value_last_read(from) == node->forward_step && !(g->flags & GRAPH_NO_REUSE))
             out->buffer = from->buffer;
-        else if (!(out->buffer = plan_buffer(g, out, node->forward_step)))
+        else if (!(out->buffer = plan_buffer(g, out, out->half, node->forward_step)))
             return LMU_MEMORY;
         buffer_live(out->buffer, value_last_read(out));
         for (int i = 0; i < node->saves; i++) {
-            if (!(node->saved[i]->buffer = plan_buffer(g, node->saved[i], node->forward_step)))
+            if (!(node->saved[i]->buffer = plan_buffer(g, node->saved[i], false, node->forward_step)))
                 return LMU_MEMORY;
             buffer_live(node->saved[i]->buffer, node->backward_step);
         }
@@ -165,8 +167,9 @@ static lmu_status plan_gradient(Graph *g, int index, int i)
     if (!in->gradient) {
         bool share = i == 0 && node->op->gradient_in_place && in->kind == TENSOR_ACTIVATION &&
                      in->lead == node->out->lead && tensor_stride(in) == tensor_stride(node->out) &&
-                     node->out->gradient->last <= index && !(g->flags & GRAPH_NO_REUSE);
-        in->gradient = share ? node->out->gradient : plan_buffer(g, in, index);
+                     in->half_gradient == node->out->half_gradient && node->out->gradient->last <= index &&
+                     !(g->flags & GRAPH_NO_REUSE);
+        in->gradient = share ? node->out->gradient : plan_buffer(g, in, in->half_gradient, index);
         if (!in->gradient)
             return LMU_MEMORY;
     }
@@ -180,7 +183,7 @@ static lmu_status plan_gradients(Graph *g)
 {
     Node *last = g->result->producer;
     if (!last->op->forms_gradient && last->backward_step >= 0) {
-        if (!(g->result->gradient = plan_buffer(g, g->result, last->forward_step)))
+        if (!(g->result->gradient = plan_buffer(g, g->result, false, last->forward_step)))
             return LMU_MEMORY;
         buffer_live(g->result->gradient, last->backward_step);
     }
@@ -274,6 +277,7 @@ lmu_status graph_plan(Graph *g, Tensor *result)
     g->result = result;
     result->kept = true;
     plan_wanted(g);
+    plan_types(g);
     TRY(plan_reached(g));
     TRY(plan_steps(g));
     TRY(plan_values(g));

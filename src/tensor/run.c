@@ -238,6 +238,26 @@ Real *step_gradient_out(const Graph *g, const Step *s)
     return tensor_gradient(g, s->node->out);
 }
 
+Array step_in_array(const Graph *g, const Step *s, int i)
+{
+    return (Array){step_in(g, s, i), s->node->in[i]->half};
+}
+
+Array step_out_array(const Graph *g, const Step *s)
+{
+    return (Array){step_out(g, s), s->node->out->half};
+}
+
+Array step_gradient_array(const Graph *g, const Step *s, int i)
+{
+    return (Array){step_gradient(g, s, i), s->node->in[i]->half_gradient};
+}
+
+Array step_gradient_out_array(const Graph *g, const Step *s)
+{
+    return (Array){step_gradient_out(g, s), s->node->out->half_gradient};
+}
+
 bool step_add(const Graph *g, const Step *s, int i)
 {
     return s->add[i] || (s->node->in[i]->kind == TENSOR_PARAM && !g->run->first_micro_batch);

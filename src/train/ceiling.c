@@ -19,16 +19,6 @@ double seconds_median(double *seconds, int count)
     return seconds[count / 2];
 }
 
-/* Float operands, or bfloat16 ones that were rounded beforehand. */
-static void ceiling_product(Backend *backend, const Real *a, const Real *b, Real *c)
-{
-    Product product = {.transpose_b = true, .m = M, .n = N, .k = K};
-    if (backend->compute == COMPUTE_BF16)
-        KERNEL(backend, product_bf16, &product, (const uint16_t *)a, (const uint16_t *)b, c);
-    else
-        KERNEL(backend, product, &product, a, b, NULL, c);
-}
-
 /* Numbers into `to`, as operands of the product; `scratch` holds them in float on the way. */
 static void ceiling_operand(Backend *backend, int64_t count, const float *numbers, Real *scratch, Real *to)
 {
@@ -43,6 +33,8 @@ lmu_status product_ceiling(Backend *backend, double *flops)
     lmu_status status;
     float *numbers = NULL;
     Real *a = NULL, *b = NULL, *c = NULL;
+    bool half = backend->compute == COMPUTE_BF16;
+    Product product = {.transpose_b = true, .m = M, .n = N, .k = K};
     ATTEMPT(memory_new(&numbers, (size_t)M * K, sizeof *numbers, "a product"));
     ATTEMPT(backend_alloc(backend, (size_t)M * K * backend->real_size, &a));
     ATTEMPT(backend_alloc(backend, (size_t)N * K * backend->real_size, &b));
@@ -55,7 +47,7 @@ lmu_status product_ceiling(Backend *backend, double *flops)
     int runs = 0;
     while (runs < CEILING_RUNS && (runs < 3 || machine_seconds() - start < 0.5)) {
         double before = machine_seconds();
-        ceiling_product(backend, a, b, c);
+        KERNEL(backend, product, &product, (Array){a, half}, (Array){b, half}, NULL, array_of(c));
         seconds[runs++] = machine_seconds() - before;
     }
     *flops = 2.0 * M * N * K / seconds_median(seconds, runs);

@@ -73,7 +73,8 @@ static void check_product(Backend *b, int64_t m, int64_t n, int64_t k, int form)
     float *x = normal_numbers(m * k, 1), *y = normal_numbers(k * n, 2), *z = normal_numbers(m * n, 3),
           *before = normal_numbers(m * n, 3), *bias = normal_numbers(n, 4);
     assert_int_equal(backend_reserve(b, b->kernels->product_workspace(b, m, n, k)), LMU_OK);
-    KERNEL(b, product, &p, (const Real *)x, (const Real *)y, (const Real *)bias, (Real *)z);
+    KERNEL(b, product, &p, array_of((const Real *)x), array_of((const Real *)y), (const Real *)bias,
+           array_of((const Real *)z));
     for (int64_t i = 0; i < m; i++)
         for (int64_t j = 0; j < n; j++) {
             double sum = bias[j] + (p.add ? before[i * n + j] : 0), size = 1;

@@ -80,8 +80,8 @@ static Outcome run(Backend *b, const Case *c)
     AttentionGradients g = {out[DL], out[DBIAS], out[DP], .add_l = true};
     assert_int_equal(backend_reserve(b, b->kernels->legendre_workspace(b, &shape, p)), LMU_OK);
     KERNEL(b, legendre_scan, &shape, LEGENDRE_CHUNKED, &rows, w, x, state, boundary);
-    KERNEL(b, implicit_attention, &shape, &a, &rows, w, x, boundary, out[Y]);
-    KERNEL(b, implicit_attention_back, &shape, &a, &rows, w, x, boundary, dy, out[DX], true, &g);
+    KERNEL(b, implicit_attention, &shape, &a, &rows, w, x, boundary, array_of(out[Y]));
+    KERNEL(b, implicit_attention_back, &shape, &a, &rows, w, x, boundary, array_of(dy), out[DX], true, &g);
     Outcome o = {.size = {n * d, n * d, 3 * p * q, 3 * p, p}};
     for (int i = 0; i < RESULTS; i++) {
         o.result[i] = calloc((size_t)o.size[i] + 1, sizeof(float));

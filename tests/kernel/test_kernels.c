@@ -12,7 +12,7 @@
 #include "base/random.h"
 #include "kernel/kernels.h"
 
-/* The two sides: the CPU's backend, then double. BOTH calls a kernel on each; V(x) is the side's array. */
+/* The two sides: the CPU's backend, then double. BOTH calls a kernel on each; V(x) is the side's numbers, A(x) the same as an Array. */
 static Backend *backend[2];
 static int side;
 static uint64_t draw;
@@ -21,18 +21,19 @@ static uint64_t draw;
     for (side = 0; side < 2; side++)                                                                                   \
     KERNEL(backend[side], name, __VA_ARGS__)
 #define V(x) ((x).at[side])
+#define A(x) array_of(V(x))
 
-typedef struct Array {
+typedef struct Pair {
     int64_t n;
     Real *at[2];
-} Array;
+} Pair;
 
 static const int64_t lengths[] = {1, 2, 15, 16, 17, 31, 33, 100, 1000};
 #define LENGTHS (sizeof lengths / sizeof *lengths)
 
-static Array array_of(int64_t n, const double *values)
+static Pair pair_of(int64_t n, const double *values)
 {
-    Array a = {.n = n};
+    Pair a = {.n = n};
     for (side = 0; side < 2; side++) {
         void *memory;
         assert_int_equal(backend_alloc(backend[side], (size_t)(n + 1) * sizeof(double), &memory), LMU_OK);
@@ -42,25 +43,25 @@ static Array array_of(int64_t n, const double *values)
     return a;
 }
 
-static Array array_new(int64_t n) /* normal numbers that are floats */
+static Pair pair_new(int64_t n) /* normal numbers that are floats */
 {
     double *values = malloc((size_t)(n + 1) * sizeof *values);
     assert_non_null(values);
     uint64_t key = random_key(9, "array", draw++, 0);
     for (int64_t i = 0; i < n; i++)
         values[i] = (float)random_normal(key, (uint64_t)i);
-    Array a = array_of(n, values);
+    Pair a = pair_of(n, values);
     free(values);
     return a;
 }
 
-static void array_free(Array *a)
+static void pair_free(Pair *a)
 {
     for (side = 0; side < 2; side++)
         backend_free(backend[side], a->at[side]);
 }
 
-static double *array_get(const Array *a, int which)
+static double *array_get(const Pair *a, int which)
 {
     double *values = malloc((size_t)(a->n + 1) * sizeof *values);
     assert_non_null(values);
@@ -69,7 +70,7 @@ static double *array_get(const Array *a, int which)
 }
 
 /* The largest difference is at most `limit` of the double side's largest number, or of 1; frees the array. */
-static void check(Array *a, double limit, const char *what)
+static void check(Pair *a, double limit, const char *what)
 {
     double *fast = array_get(a, 0), *exact = array_get(a, 1), worst = 0, largest = 1;
     for (int64_t i = 0; i < a->n; i++) {
@@ -82,7 +83,7 @@ static void check(Array *a, double limit, const char *what)
                  worst, largest);
     free(fast);
     free(exact);
-    array_free(a);
+    pair_free(a);
 }
 
 #define ROUNDING 3e-7 /* a few roundings of float, relative to the largest number */
@@ -92,15 +93,15 @@ static void check(Array *a, double limit, const char *what)
 
 static void pointwise(int64_t n)
 {
-    Array a = array_new(n), b = array_new(n);
+    Pair a = pair_new(n), b = pair_new(n);
     for (int add = 0; add < 2; add++) {
-        Array y = array_new(n), z = array_new(n);
+        Pair y = pair_new(n), z = pair_new(n);
         BOTH(copy, n, V(a), V(y), add);
         check(&y, ROUNDING, "copy");
         BOTH(multiply, n, V(a), V(b), V(z), add);
         check(&z, ROUNDING, "multiply");
     }
-    Array y = array_new(n), z = array_new(n), f = array_new(n);
+    Pair y = pair_new(n), z = pair_new(n), f = pair_new(n);
     BOTH(sum, n, V(a), V(b), V(y));
     check(&y, ROUNDING, "sum");
     BOTH(scale, n, -0.3, V(z));
@@ -116,17 +117,17 @@ static void pointwise(int64_t n)
 static void activations(int64_t d)
 {
     for (Activation kind = ACTIVATION_GELU; kind <= ACTIVATION_SILU; kind++) {
-        Array x = array_new(3 * d), dy = array_new(3 * d), y = array_new(3 * d);
-        BOTH(activate, kind, 3, d, V(x), V(y));
+        Pair x = pair_new(3 * d), dy = pair_new(3 * d), y = pair_new(3 * d);
+        BOTH(activate, kind, 3, d, A(x), A(y));
         check(&y, ROUNDING, "activation");
         for (int add = 0; add < 2; add++) {
-            Array dx = array_new(3 * d);
-            BOTH(activate_back, kind, 3, d, V(x), V(dy), V(dx), add);
+            Pair dx = pair_new(3 * d);
+            BOTH(activate_back, kind, 3, d, A(x), A(dy), A(dx), add);
             check(&dx, 2 * ROUNDING, "gradient of an activation");
         }
-        BOTH(activate_back, kind, 3, d, V(x), V(dy), V(dy), false);
+        BOTH(activate_back, kind, 3, d, A(x), A(dy), A(dy), false);
         check(&dy, 2 * ROUNDING, "gradient of an activation in place");
-        BOTH(activate, kind, 3, d, V(x), V(x));
+        BOTH(activate, kind, 3, d, A(x), A(x));
         check(&x, ROUNDING, "activation in place");
     }
 }
@@ -142,11 +143,11 @@ static void activations_over_their_range(void **state)
         x[i] = (float)((i - 30000) * 0.001);
         ones[i] = 1;
     }
-    Array in = array_of(N, x), dy = array_of(N, ones);
+    Pair in = pair_of(N, x), dy = pair_of(N, ones);
     for (Activation kind = ACTIVATION_GELU; kind <= ACTIVATION_SILU; kind++) {
-        Array y = array_new(N), dx = array_new(N);
-        BOTH(activate, kind, 1, N, V(in), V(y));
-        BOTH(activate_back, kind, 1, N, V(in), V(dy), V(dx), false);
+        Pair y = pair_new(N), dx = pair_new(N);
+        BOTH(activate, kind, 1, N, A(in), A(y));
+        BOTH(activate_back, kind, 1, N, A(in), A(dy), A(dx), false);
         double *value = array_get(&y, 0), *exact = array_get(&y, 1);
         double *slope = array_get(&dx, 0), *exact_slope = array_get(&dx, 1);
         double worst_value = 0, worst_slope = 0;
@@ -163,11 +164,11 @@ static void activations_over_their_range(void **state)
         free(exact);
         free(slope);
         free(exact_slope);
-        array_free(&y);
-        array_free(&dx);
+        pair_free(&y);
+        pair_free(&dx);
     }
-    array_free(&in);
-    array_free(&dy);
+    pair_free(&in);
+    pair_free(&dy);
 }
 
 static void not_a_number_stays_visible(void **state)
@@ -179,37 +180,37 @@ static void not_a_number_stays_visible(void **state)
     for (Activation kind = ACTIVATION_GELU; kind <= ACTIVATION_SILU; kind++) {
         if (kind == ACTIVATION_RELU || kind == ACTIVATION_RELU2)
             continue; /* max(0, NaN) is 0 by their definition here */
-        Array a = array_of(21, x);
-        KERNEL(backend[0], activate, kind, 1, 21, a.at[0], a.at[0]);
+        Pair a = pair_of(21, x);
+        KERNEL(backend[0], activate, kind, 1, 21, array_of(a.at[0]), array_of(a.at[0]));
         double *y = array_get(&a, 0);
         for (int i = 0; i < 21; i++)
             assert_true(isnan(y[i]) == (i % 5 == 2));
         free(y);
-        array_free(&a);
+        pair_free(&a);
     }
-    Array a = array_of(21, x);
+    Pair a = pair_of(21, x);
     double total;
     KERNEL(backend[0], sum_squares, 21, a.at[0], &total);
     assert_true(isnan(total));
-    array_free(&a);
+    pair_free(&a);
     x[2] = x[7] = x[12] = x[17] = INFINITY;
-    a = array_of(21, x);
+    a = pair_of(21, x);
     KERNEL(backend[0], sum_squares, 21, a.at[0], &total);
     assert_true(isinf(total));
-    array_free(&a);
+    pair_free(&a);
 }
 
 static void dropouts(int64_t d)
 {
     int64_t offset[3] = {0, 2, 5}, position[2] = {3, 0}, slot[2] = {0, 1}, sample[2] = {77, 4}, chunk[3] = {0, 1, 2};
     Rows rows = {2, 5, offset, position, slot, sample, chunk};
-    Array x = array_new(5 * d);
+    Pair x = pair_new(5 * d);
     for (int add = 0; add < 2; add++) {
-        Array y = array_new(5 * d);
+        Pair y = pair_new(5 * d);
         BOTH(dropout, &rows, d, 12, 0.25, V(x), V(y), add);
         check(&y, ROUNDING, "dropout");
     }
-    array_free(&x);
+    pair_free(&x);
 }
 
 /* -- norms --------------------------------------------------------------------------------------------------------- */
@@ -220,12 +221,12 @@ static void norms(int64_t d)
     for (NormKind kind = NORM_LAYER; kind <= NORM_RMS; kind++)
         for (int with_bias = 0; with_bias < (kind == NORM_LAYER ? 2 : 1); with_bias++) {
             bool layer = kind == NORM_LAYER;
-            Array x = array_new(N * d), gain = array_new(d), bias = array_new(d), y = array_new(N * d);
-            Array mean = array_new(N), rstd = array_new(N), dy = array_new(N * d);
-            BOTH(norm, kind, N, d, 1e-5, V(x), V(gain), with_bias ? V(bias) : NULL, V(y), layer ? V(mean) : NULL,
+            Pair x = pair_new(N * d), gain = pair_new(d), bias = pair_new(d), y = pair_new(N * d);
+            Pair mean = pair_new(N), rstd = pair_new(N), dy = pair_new(N * d);
+            BOTH(norm, kind, N, d, 1e-5, V(x), V(gain), with_bias ? V(bias) : NULL, A(y), layer ? V(mean) : NULL,
                  V(rstd));
             for (int add = 0; add < 2; add++) {
-                Array dx = array_new(N * d), dgain = array_new(d), dbias = array_new(d);
+                Pair dx = pair_new(N * d), dgain = pair_new(d), dbias = pair_new(d);
                 BOTH(norm_back, kind, N, d, V(x), V(gain), layer ? V(mean) : NULL, V(rstd), V(dy), V(dx), add);
                 BOTH(norm_back_parameters, kind, N, d, V(x), layer ? V(mean) : NULL, V(rstd), V(dy), V(dgain), add,
                      with_bias ? V(dbias) : NULL, !add);
@@ -239,11 +240,11 @@ static void norms(int64_t d)
             if (layer)
                 check(&mean, SUM, "mean");
             else
-                array_free(&mean);
-            array_free(&x);
-            array_free(&gain);
-            array_free(&bias);
-            array_free(&dy);
+                pair_free(&mean);
+            pair_free(&x);
+            pair_free(&gain);
+            pair_free(&bias);
+            pair_free(&dy);
         }
 }
 
@@ -257,13 +258,13 @@ static void norms_of_a_large_mean(void **state)
         x[i] = (float)(1000 + random_normal(2, (uint64_t)i));
         ones[i] = 1;
     }
-    Array in = array_of(D, x), gain = array_of(D, ones), y = array_new(D), mean = array_new(1), rstd = array_new(1);
-    BOTH(norm, NORM_LAYER, 1, D, 1e-5, V(in), V(gain), NULL, V(y), V(mean), V(rstd));
+    Pair in = pair_of(D, x), gain = pair_of(D, ones), y = pair_new(D), mean = pair_new(1), rstd = pair_new(1);
+    BOTH(norm, NORM_LAYER, 1, D, 1e-5, V(in), V(gain), NULL, A(y), V(mean), V(rstd));
     check(&y, 1e-4, "norm of a large mean");
-    array_free(&in);
-    array_free(&gain);
-    array_free(&mean);
-    array_free(&rstd);
+    pair_free(&in);
+    pair_free(&gain);
+    pair_free(&mean);
+    pair_free(&rstd);
 }
 
 /* -- products ------------------------------------------------------------------------------------------------------ */
@@ -275,38 +276,38 @@ static void products(int64_t k)
         for (int form = 0; form < 16; form++) {
             int64_t m = sizes[s][0], n = sizes[s][1];
             Product p = {.transpose_a = form & 1, .transpose_b = form & 2, .add = form & 4, .m = m, .n = n, .k = k};
-            Array a = array_new(m * k), b = array_new(k * n), bias = array_new(n), c = array_new(m * n);
-            BOTH(product, &p, V(a), V(b), form & 8 ? V(bias) : NULL, V(c));
+            Pair a = pair_new(m * k), b = pair_new(k * n), bias = pair_new(n), c = pair_new(m * n);
+            BOTH(product, &p, A(a), A(b), form & 8 ? V(bias) : NULL, A(c));
             check(&c, SUM * sqrt((double)k), "product"); /* of terms of size 1 */
-            array_free(&a);
-            array_free(&b);
-            array_free(&bias);
+            pair_free(&a);
+            pair_free(&b);
+            pair_free(&bias);
         }
 }
 
 static void empty_products(void **state)
 {
     (void)state;
-    Array a = array_new(12), bias = array_new(4), c = array_new(12), kept = array_new(12);
-    BOTH(product, &((Product){.m = 3, .n = 4, .k = 0}), V(a), V(a), V(bias), V(c));
+    Pair a = pair_new(12), bias = pair_new(4), c = pair_new(12), kept = pair_new(12);
+    BOTH(product, &((Product){.m = 3, .n = 4, .k = 0}), A(a), A(a), V(bias), A(c));
     check(&c, 0, "a product over nothing");
-    BOTH(product, &((Product){.add = true, .m = 3, .n = 4, .k = 0}), V(a), V(a), NULL, V(kept));
+    BOTH(product, &((Product){.add = true, .m = 3, .n = 4, .k = 0}), A(a), A(a), NULL, A(kept));
     check(&kept, 0, "a product over nothing, added");
-    Array same = array_new(12);
-    BOTH(product, &((Product){.m = 0, .n = 4, .k = 3}), V(a), V(a), NULL, V(same));
-    BOTH(product, &((Product){.m = 4, .n = 0, .k = 3}), V(a), V(a), NULL, V(same));
+    Pair same = pair_new(12);
+    BOTH(product, &((Product){.m = 0, .n = 4, .k = 3}), A(a), A(a), NULL, A(same));
+    BOTH(product, &((Product){.m = 4, .n = 0, .k = 3}), A(a), A(a), NULL, A(same));
     check(&same, 0, "a product of no rows");
-    array_free(&a);
-    array_free(&bias);
+    pair_free(&a);
+    pair_free(&bias);
 }
 
 static void column_sums(int64_t d)
 {
     for (int add = 0; add < 2; add++) {
-        Array x = array_new(37 * d), y = array_new(d);
-        BOTH(column_sum, 37, d, V(x), V(y), add);
+        Pair x = pair_new(37 * d), y = pair_new(d);
+        BOTH(column_sum, 37, d, A(x), V(y), add);
         check(&y, SUM, "column sum");
-        array_free(&x);
+        pair_free(&x);
     }
 }
 
@@ -318,14 +319,14 @@ static void products_of_rows(int64_t k)
         for (int with_bias = 0; with_bias < 2; with_bias++) {
             enum { N = 19 };
             int64_t m = widths[w];
-            Array x = array_new(N * k), weight = array_new(m * k), bias = array_new(m), y = array_new(N * m);
-            Array packed =
-                array_new((int64_t)(backend[0]->kernels->packed_bytes(backend[0], m, k) / sizeof(float)) + m * k);
+            Pair x = pair_new(N * k), weight = pair_new(m * k), bias = pair_new(m), y = pair_new(N * m);
+            Pair packed =
+                pair_new((int64_t)(backend[0]->kernels->packed_bytes(backend[0], m, k) / sizeof(float)) + m * k);
             BOTH(pack, m, k, V(weight), V(packed));
             BOTH(product_rows, N, m, k, V(x), V(packed), with_bias ? V(bias) : NULL, V(y));
             double *together = array_get(&y, 0);
             check(&y, SUM * sqrt((double)k), "product of rows");
-            Array alone = array_new(m);
+            Pair alone = pair_new(m);
             for (int64_t r = 0; r < N; r++) {
                 KERNEL(backend[0], product_rows, 1, m, k, real_at(backend[0], x.at[0], r * k), packed.at[0],
                        with_bias ? bias.at[0] : NULL, alone.at[0]);
@@ -334,11 +335,11 @@ static void products_of_rows(int64_t k)
                 free(row);
             }
             free(together);
-            array_free(&alone);
-            array_free(&packed);
-            array_free(&x);
-            array_free(&weight);
-            array_free(&bias);
+            pair_free(&alone);
+            pair_free(&packed);
+            pair_free(&x);
+            pair_free(&weight);
+            pair_free(&bias);
         }
 }
 
@@ -347,16 +348,16 @@ static void products_of_rows(int64_t k)
 static void tables(int64_t d)
 {
     static const int32_t ids[9] = {3, 0, -1, 6, 3, 3, -5, 0, 5};
-    Array table = array_new(7 * d), y = array_new(9 * d), dy = array_new(9 * d);
+    Pair table = pair_new(7 * d), y = pair_new(9 * d), dy = pair_new(9 * d);
     BOTH(gather, 9, d, ids, V(table), V(y));
     check(&y, 0, "gather");
     for (int add = 0; add < 2; add++) {
-        Array dtable = array_new(7 * d);
+        Pair dtable = pair_new(7 * d);
         BOTH(gather_back, 9, 7, d, ids, V(dy), V(dtable), add);
         check(&dtable, ROUNDING, "gradient of a table");
     }
-    array_free(&table);
-    array_free(&dy);
+    pair_free(&table);
+    pair_free(&dy);
 }
 
 static void losses(int64_t v)
@@ -364,9 +365,9 @@ static void losses(int64_t v)
     const int32_t targets[6] = {0, (int32_t)(v - 1), -1, (int32_t)(v / 2), -100, 0};
     for (int form = 0; form < 2; form++)
         for (double spread = 1; spread < 1000; spread *= 30) { /* logits of up to a few thousand */
-            Array logits = array_new(6 * v), loss = array_new(6);
+            Pair logits = pair_new(6 * v), loss = pair_new(6);
             BOTH(scale, 6 * v, spread, V(logits));
-            BOTH(cross_entropy, 6, v, V(logits), targets, form ? 0.25 : 0, V(loss));
+            BOTH(cross_entropy, 6, v, V(logits), targets, form ? 0.25 : 0, A(logits), V(loss));
             double *value = array_get(&loss, 0), *gradient = array_get(&logits, 0);
             for (int i = 0; i < 6; i++)
                 assert_true(targets[i] >= 0 ? value[i] >= -1e-6 : value[i] == 0);
@@ -378,8 +379,8 @@ static void losses(int64_t v)
                 check(&loss, SUM, "loss");
                 check(&logits, form ? SUM * spread : ROUNDING, form ? "gradient of a loss" : "logits that are kept");
             } else {
-                array_free(&loss); /* one token: the loss is 0 */
-                array_free(&logits);
+                pair_free(&loss); /* one token: the loss is 0 */
+                pair_free(&logits);
             }
         }
 }
@@ -388,7 +389,7 @@ static void losses(int64_t v)
 
 static void optimiser(int64_t n)
 {
-    Array w = array_new(n), g = array_new(n), m = array_new(n), v = array_new(n);
+    Pair w = pair_new(n), g = pair_new(n), m = pair_new(n), v = pair_new(n);
     BOTH(fill, n, 0, V(m));
     BOTH(fill, n, 0, V(v));
     double square[2];
@@ -409,7 +410,7 @@ static void optimiser(int64_t n)
     check(&w, 2 * ROUNDING, "weights");
     check(&m, 2 * ROUNDING, "first moments");
     check(&v, 2 * ROUNDING, "second moments");
-    array_free(&g);
+    pair_free(&g);
 }
 
 /* Long enough for every thread to have a share. */
@@ -418,12 +419,12 @@ static void sums_of_squares_are_long(void **state)
     (void)state;
     enum { N = 300007 };
     backend[0]->threads = 2;
-    Array g = array_new(N);
+    Pair g = pair_new(N);
     double square[2];
     for (side = 0; side < 2; side++)
         KERNEL(backend[side], sum_squares, N, g.at[side], &square[side]);
     assert_true(fabs(square[0] - square[1]) <= 1e-12 * square[1]);
-    array_free(&g);
+    pair_free(&g);
     pointwise(N);
 }
 

@@ -194,7 +194,7 @@ static size_t legendre_workspace(Backend *b, const LegendreShape *s, int64_t p)
 }
 
 static void implicit_attention(Backend *b, const LegendreShape *s, const AttentionParameters *a, const Rows *rows,
-                               const Real *W, const Real *X, const Real *BOUNDARY, Real *Y)
+                               const Real *W, const Real *X, const Real *BOUNDARY, Array Y)
 {
     int64_t d = s->channels, size = s->order * d, p = a->reduced;
     AttentionStep o;
@@ -206,7 +206,7 @@ static void implicit_attention(Backend *b, const LegendreShape *s, const Attenti
                          IN(BOUNDARY) + span.boundary * size, m);
             for (int64_t t = 0; t < span.count; t++) {
                 attention_step(s, a, m + t * size, &o);
-                real *y = OUT(Y) + (span.first + t) * d;
+                real *y = NUMBERS(Y) + (span.first + t) * d;
                 for (int64_t c = 0; c < d; c++) {
                     y[c] = 0;
                     for (int64_t j = 0; j < p; j++)
@@ -263,7 +263,7 @@ static void projection_back(const LegendreShape *s, const AttentionParameters *a
 }
 
 static void implicit_attention_back(Backend *b, const LegendreShape *s, const AttentionParameters *a, const Rows *rows,
-                                    const Real *W, const Real *X, Real *BOUNDARY, const Real *DY, Real *DX, bool add,
+                                    const Real *W, const Real *X, Real *BOUNDARY, Array DY, Real *DX, bool add,
                                     const AttentionGradients *g)
 {
     int64_t q = s->order, d = s->channels, size = q * d, p = a->reduced;
@@ -283,7 +283,7 @@ static void implicit_attention_back(Backend *b, const LegendreShape *s, const At
                          IN(BOUNDARY) + span.boundary * size, m);
             for (int64_t t = span.count - 1; t >= 0; t--) {
                 attention_step(s, a, m + t * size, &o);
-                attention_step_back(s, a, &o, IN(DY) + (span.first + t) * d, df, OUT(g->p));
+                attention_step_back(s, a, &o, NUMBERS(DY) + (span.first + t) * d, df, OUT(g->p));
                 projection_back(s, a, m + t * size, &o, df, g, adjoint);
                 memory_step_back(s, IN(W), adjoint, DX ? OUT(DX) + (span.first + t) * d : NULL, add);
             }

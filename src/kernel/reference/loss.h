@@ -23,7 +23,7 @@ static void gather_back(Backend *b, int64_t n, int64_t v, int64_t d, const int32
 }
 
 static void cross_entropy(Backend *b, int64_t n, int64_t v, Real *LOGITS, const int32_t *targets, double factor,
-                          Real *LOSS)
+                          Array DLOGITS, Real *LOSS)
 {
     (void)b;
     for (int64_t i = 0; i < n; i++) {
@@ -37,6 +37,6 @@ static void cross_entropy(Backend *b, int64_t n, int64_t v, Real *LOGITS, const 
         if (factor == 0)
             continue;
         for (int64_t j = 0; j < v; j++)
-            x[j] = target < 0 ? 0 : (exp(x[j] - top) / total - (j == target)) * (real)factor;
+            NUMBERS(DLOGITS)[i * v + j] = target < 0 ? 0 : (exp(x[j] - top) / total - (j == target)) * (real)factor;
     }
 }

@@ -2,7 +2,7 @@
  * RMSNorm (Zhang & Sennrich 2019), y = gain x rstd, rstd = 1/sqrt(mean(x^2) + epsilon). */
 
 static void norm(Backend *b, NormKind kind, int64_t n, int64_t d, double epsilon, const Real *X, const Real *GAIN,
-                 const Real *BIAS, Real *Y, Real *MEAN, Real *RSTD)
+                 const Real *BIAS, Array Y, Real *MEAN, Real *RSTD)
 {
     (void)b;
     for (int64_t i = 0; i < n; i++) {
@@ -15,7 +15,7 @@ static void norm(Backend *b, NormKind kind, int64_t n, int64_t d, double epsilon
             square += (x[j] - mean) * (x[j] - mean) / (real)d;
         real rstd = 1 / sqrt(square + (real)epsilon);
         for (int64_t j = 0; j < d; j++)
-            OUT(Y)[i * d + j] = IN(GAIN)[j] * ((x[j] - mean) * rstd) + (BIAS ? IN(BIAS)[j] : 0);
+            NUMBERS(Y)[i * d + j] = IN(GAIN)[j] * ((x[j] - mean) * rstd) + (BIAS ? IN(BIAS)[j] : 0);
         OUT(RSTD)[i] = rstd;
         if (MEAN)
             OUT(MEAN)[i] = mean;

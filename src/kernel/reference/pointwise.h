@@ -115,19 +115,18 @@ static real activation_slope(Activation kind, real x)
     return 0;
 }
 
-static void activate(Backend *b, Activation kind, int64_t n, int64_t d, const Real *X, Real *Y)
+static void activate(Backend *b, Activation kind, int64_t n, int64_t d, Array X, Array Y)
 {
     (void)b;
     for (int64_t i = 0; i < n * d; i++)
-        OUT(Y)[i] = activation_value(kind, IN(X)[i]);
+        NUMBERS(Y)[i] = activation_value(kind, NUMBERS(X)[i]);
 }
 
-static void activate_back(Backend *b, Activation kind, int64_t n, int64_t d, const Real *X, const Real *DY, Real *DX,
-                          bool add)
+static void activate_back(Backend *b, Activation kind, int64_t n, int64_t d, Array X, Array DY, Array DX, bool add)
 {
     (void)b;
     for (int64_t i = 0; i < n * d; i++)
-        STORE(OUT(DX)[i], IN(DY)[i] * activation_slope(kind, IN(X)[i]), add);
+        STORE(NUMBERS(DX)[i], NUMBERS(DY)[i] * activation_slope(kind, NUMBERS(X)[i]), add);
 }
 
 static void dropout(Backend *b, const Rows *rows, int64_t d, uint64_t key, double rate, const Real *X, Real *Y,

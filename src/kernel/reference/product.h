@@ -1,15 +1,15 @@
 /* Matrix products. */
 
-static void product(Backend *b, const Product *p, const Real *A, const Real *B, const Real *BIAS, Real *C)
+static void product(Backend *b, const Product *p, Array A, Array B, const Real *BIAS, Array C)
 {
     (void)b;
     for (int64_t i = 0; i < p->m; i++)
         for (int64_t j = 0; j < p->n; j++) {
             real total = BIAS ? IN(BIAS)[j] : 0;
             for (int64_t k = 0; k < p->k; k++)
-                total += IN(A)[p->transpose_a ? k * p->m + i : i * p->k + k] *
-                         IN(B)[p->transpose_b ? j * p->k + k : k * p->n + j];
-            STORE(OUT(C)[i * p->n + j], total, p->add);
+                total += NUMBERS(A)[p->transpose_a ? k * p->m + i : i * p->k + k] *
+                         NUMBERS(B)[p->transpose_b ? j * p->k + k : k * p->n + j];
+            STORE(NUMBERS(C)[i * p->n + j], total, p->add);
         }
 }
 
@@ -19,13 +19,13 @@ static size_t product_workspace(Backend *b, int64_t m, int64_t n, int64_t k)
     return 0;
 }
 
-static void column_sum(Backend *b, int64_t n, int64_t d, const Real *X, Real *Y, bool add)
+static void column_sum(Backend *b, int64_t n, int64_t d, Array X, Real *Y, bool add)
 {
     (void)b;
     for (int64_t j = 0; j < d; j++) {
         real total = 0;
         for (int64_t i = 0; i < n; i++)
-            total += IN(X)[i * d + j];
+            total += NUMBERS(X)[i * d + j];
         STORE(OUT(Y)[j], total, add);
     }
 }
@@ -46,7 +46,7 @@ static void product_rows(Backend *b, int64_t n, int64_t m, int64_t k, const Real
                          const Real *BIAS, Real *Y)
 {
     Product p = {.transpose_b = true, .m = n, .n = m, .k = k};
-    product(b, &p, X, packed, BIAS, Y);
+    product(b, &p, array_of(X), array_of(packed), BIAS, array_of(Y));
 }
 
 static size_t packed_bytes_bf16(Backend *b, int64_t m, int64_t k)

@@ -13,6 +13,7 @@ typedef REAL real;
 
 #define IN(x) ((const real *)(x))
 #define OUT(x) ((real *)(x))
+#define NUMBERS(array) ((real *)(array).data)
 
 /* y (+)= v */
 #define STORE(y, v, add) ((y) = (add) ? (y) + (v) : (v))

@@ -8,6 +8,7 @@
  * P is padded to an even number Pe, Q to Qe, with zeros; channels to whole tiles (Dp), with zeros. */
 #include <math.h>
 
+#include "kernel/simd/array.h"
 #include "kernel/simd/attend.h"
 #include "kernel/simd/bf16.h"
 #include "kernel/simd/chunk.h"
@@ -118,6 +119,7 @@ static void scratch_begin(Backend *b, const LegendreShape *s, const AttentionPar
     for (int64_t c = 0; c < o->dp / 2; c++)
         o->ones[c] = 0x3f803f80;
     attend_pooling(p, (const float *)a->p, o->score);
+    memset(o->line, 0, (size_t)o->dp * sizeof *o->line);
     memset(o->dl, 0, (size_t)(rows * q) * sizeof *o->dl);
     memset(o->dbias, 0, (size_t)rows * sizeof *o->dbias);
     memset(o->dpooling, 0, (size_t)p * sizeof *o->dpooling);
@@ -233,7 +235,7 @@ static const float *step_attend(const Scratch *o)
     }
 
 static void implicit_attention(Backend *b, const LegendreShape *s, const AttentionParameters *a, const Rows *rows,
-                               const Real *W, const Real *X, const Real *BOUNDARY, Real *Y)
+                               const Real *W, const Real *X, const Real *BOUNDARY, Array y)
 {
     FOR_CHUNKS({
         chunk_states(&o, &chunk, (const float *)W, (const float *)X, (const float *)BOUNDARY, false);
@@ -241,7 +243,8 @@ static void implicit_attention(Backend *b, const LegendreShape *s, const Attenti
             project(&o, t, false);
             const float *weight = step_attend(&o);
             tile_product(1, o.dp, o.p, (TileOperand){weight, 0, 1}, o.value, o.dp, o.line, o.dp, false);
-            memcpy((float *)Y + (chunk.first + t) * o.d, o.line, (size_t)o.d * sizeof(float));
+            for (int64_t c = 0; c < o.d; c += LANES)
+                array_store(y, (chunk.first + t) * o.d + c, lanes_left(o.d - c), load(o.line + c));
         }
     })
 }
@@ -357,10 +360,10 @@ static void gradient_combine(Backend *b, const LegendreShape *s, int64_t p, cons
 }
 
 static void implicit_attention_back(Backend *b, const LegendreShape *s, const AttentionParameters *a, const Rows *rows,
-                                    const Real *W, const Real *X, Real *BOUNDARY, const Real *DY, Real *DX, bool add,
+                                    const Real *W, const Real *X, Real *BOUNDARY, Array dy, Real *DX, bool add,
                                     const AttentionGradients *g)
 {
-    const float *w = (const float *)W, *dy = (const float *)DY;
+    const float *w = (const float *)W;
     for (int thread = 0; thread < b->threads; thread++) { /* some may get no chunk */
         Scratch o;
         scratch_begin(b, s, a, thread, &o);
@@ -370,7 +373,8 @@ static void implicit_attention_back(Backend *b, const LegendreShape *s, const At
         for (int64_t t = chunk.count - 1; t >= 0; t--) {
             project(&o, t, true);
             const float *weight = step_attend(&o);
-            copy_rows(1, o.d, dy + (chunk.first + t) * o.d, 0, o.line, 0, o.dp);
+            for (int64_t c = 0; c < o.d; c += LANES)
+                store(o.line + c, array_load(dy, (chunk.first + t) * o.d + c, lanes_left(o.d - c)));
             step_back(&o, t % GROUP, weight);
             if (t % GROUP == 0)
                 group_back(&o, t, chunk.count - t < GROUP ? chunk.count - t : GROUP);

@@ -228,7 +228,7 @@ static const float *step_attend(const LegendreShape *s, const AttentionParameter
 }
 
 static void implicit_attention(Backend *b, const LegendreShape *s, const AttentionParameters *a, const Rows *rows,
-                               const Real *W, const Real *X, const Real *BOUNDARY, Real *Y)
+                               const Real *W, const Real *X, const Real *BOUNDARY, Array Y)
 {
     int64_t q = s->order, d = s->channels, dp = padded(d), p = a->reduced;
     FOR_CHUNKS(p, {
@@ -238,7 +238,7 @@ static void implicit_attention(Backend *b, const LegendreShape *s, const Attenti
             step_project(s, a, o.m + t * q * dp, false, &o);
             const float *weight = step_attend(s, a, &o);
             tile_product(1, dp, p, (TileOperand){weight, 0, 1}, o.f + 2 * p * dp, dp, o.dy, dp, false);
-            memcpy((float *)Y + (chunk.first + t) * d, o.dy, (size_t)d * sizeof(float));
+            memcpy((float *)Y.data + (chunk.first + t) * d, o.dy, (size_t)d * sizeof(float));
         }
     })
 }
@@ -297,7 +297,7 @@ static void gradient_combine(Backend *b, const LegendreShape *s, int64_t p, cons
 }
 
 static void implicit_attention_back(Backend *b, const LegendreShape *s, const AttentionParameters *a, const Rows *rows,
-                                    const Real *W, const Real *X, Real *BOUNDARY, const Real *DY, Real *DX, bool add,
+                                    const Real *W, const Real *X, Real *BOUNDARY, Array DY, Real *DX, bool add,
                                     const AttentionGradients *g)
 {
     int64_t q = s->order, d = s->channels, dp = padded(d), p = a->reduced;
@@ -309,7 +309,7 @@ static void implicit_attention_back(Backend *b, const LegendreShape *s, const At
         for (int64_t t = 0; t < chunk.count; t++) {
             step_project(s, a, o.m + t * q * dp, true, &o);
             const float *weight = step_attend(s, a, &o);
-            copy_rows(1, d, (const float *)DY + (chunk.first + t) * d, d, o.dy, dp, dp);
+            copy_rows(1, d, (const float *)DY.data + (chunk.first + t) * d, d, o.dy, dp, dp);
             step_back(s, a, weight, o.dz + t % GROUP * 3 * p * dp, o.partial + 3 * p * q + 3 * p, &o);
             if (t % GROUP == GROUP - 1 || t == chunk.count - 1)
                 group_project_back(s, a, t / GROUP * GROUP, t % GROUP + 1, &o);

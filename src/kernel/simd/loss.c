@@ -1,9 +1,10 @@
 /* Softmax cross-entropy (a row a thread) and the gradient of an embedding table. */
 #include <math.h>
 
-#include "kernel/simd/simd.h"
+#include "kernel/simd/array.h"
 
-static void cross_entropy_row(float *x, int64_t v, int32_t target, float scale, float *loss)
+/* The gradient goes to dx from number `at` on. */
+static void cross_entropy_row(float *x, int64_t v, int32_t target, float scale, Array dx, int64_t at, float *loss)
 {
     vec top_vec = splat(-INFINITY), total_vec = {0};
     int64_t j = 0;
@@ -29,19 +30,20 @@ static void cross_entropy_row(float *x, int64_t v, int32_t target, float scale, 
     if (scale == 0)
         return;
     float factor = target < 0 ? 0 : scale / total;
-#pragma omp simd
-    for (j = 0; j < v; j++)
-        x[j] *= factor;
     if (target >= 0)
-        x[target] -= scale;
+        x[target] -= total; /* in front of the rounding */
+    for (j = 0; j < v; j += LANES) {
+        int64_t lanes = lanes_left(v - j);
+        array_store(dx, at + j, lanes, array_load((Array){x, false}, j, lanes) * factor);
+    }
 }
 
 static void cross_entropy(Backend *b, int64_t n, int64_t v, Real *LOGITS, const int32_t *targets, double scale,
-                          Real *LOSS)
+                          Array dlogits, Real *LOSS)
 {
     PARALLEL_FOR(32 * n * v)
     for (int64_t i = 0; i < n; i++)
-        cross_entropy_row((float *)LOGITS + i * v, v, targets[i], (float)scale, (float *)LOSS + i);
+        cross_entropy_row((float *)LOGITS + i * v, v, targets[i], (float)scale, dlogits, i * v, (float *)LOSS + i);
 }
 
 static void gather(Backend *b, int64_t n, int64_t d, const int32_t *ids, const Real *TABLE, Real *Y)

@@ -1,7 +1,7 @@
 /* Norms: a row a thread for values and gradients of x; columns in blocks for the gradients of gain and bias. */
 #include <math.h>
 
-#include "kernel/simd/simd.h"
+#include "kernel/simd/array.h"
 
 INLINE float row_sum(const float *x, int64_t d)
 {
@@ -29,23 +29,19 @@ INLINE float row_square(const float *x, int64_t d, float mean)
 }
 
 static void norm(Backend *b, NormKind kind, int64_t n, int64_t d, double epsilon, const Real *X, const Real *GAIN,
-                 const Real *BIAS, Real *Y, Real *MEAN, Real *RSTD)
+                 const Real *BIAS, Array Y, Real *MEAN, Real *RSTD)
 {
-    const float *gain = (const float *)GAIN, *bias = (const float *)BIAS;
     PARALLEL_FOR(8 * n * d)
     for (int64_t i = 0; i < n; i++) {
         const float *x = (const float *)X + i * d;
-        float *y = (float *)Y + i * d;
         float mean = kind == NORM_LAYER ? row_sum(x, d) / (float)d : 0;
         float rstd = 1 / sqrtf(row_square(x, d, mean) / (float)d + (float)epsilon);
-        if (bias)
-#pragma omp simd
-            for (int64_t j = 0; j < d; j++)
-                y[j] = gain[j] * ((x[j] - mean) * rstd) + bias[j];
-        else
-#pragma omp simd
-            for (int64_t j = 0; j < d; j++)
-                y[j] = gain[j] * ((x[j] - mean) * rstd);
+        for (int64_t j = 0; j < d; j += LANES) {
+            int64_t lanes = lanes_left(d - j);
+            vec v = (array_load(array_of(X), i * d + j, lanes) - mean) * rstd;
+            v = v * array_load(array_of(GAIN), j, lanes);
+            array_store(Y, i * d + j, lanes, BIAS ? v + array_load(array_of(BIAS), j, lanes) : v);
+        }
         ((float *)RSTD)[i] = rstd;
         if (MEAN)
             ((float *)MEAN)[i] = mean;
@@ -108,20 +104,18 @@ static void norm_back_parameters(Backend *b, NormKind kind, int64_t n, int64_t d
     }
 }
 
-static void column_sum(Backend *b, int64_t n, int64_t d, const Real *X, Real *Y, bool add)
+static void column_sum(Backend *b, int64_t n, int64_t d, Array x, Real *Y, bool add)
 {
-    const float *x = (const float *)X;
     float *y = (float *)Y;
     PARALLEL_FOR(n * d)
     for (int64_t first = 0; first < d; first += COLUMNS) {
         int64_t width = d - first < COLUMNS ? d - first : COLUMNS;
-        float total[COLUMNS] = {0};
+        vec total[COLUMNS / LANES] = {{0}};
         for (int64_t i = 0; i < n; i++)
-#pragma omp simd
-            for (int64_t j = 0; j < width; j++)
-                total[j] += x[i * d + first + j];
+            for (int64_t v = 0; v * LANES < width; v++)
+                total[v] += array_load(x, i * d + first + v * LANES, lanes_left(width - v * LANES));
         for (int64_t j = 0; j < width; j++)
-            y[first + j] = total[j] + (add ? y[first + j] : 0);
+            y[first + j] = total[j / LANES][j % LANES] + (add ? y[first + j] : 0);
     }
 }
 

@@ -1,6 +1,6 @@
 /* Pointwise kernels. Work is cut into pieces of PIECE numbers for the threads; results do not depend on the cut. */
 #include "base/random.h"
-#include "kernel/simd/simd.h"
+#include "kernel/simd/array.h"
 
 #define PIECE 16384
 
@@ -67,11 +67,12 @@ static void multiply(Backend *b, int64_t n, const Real *A, const Real *B, Real *
     }
 }
 
-INLINE vec value_vec(Activation kind, vec x)
+/* `near`: to within what bfloat16 can tell. */
+INLINE vec value_vec(Activation kind, bool near, vec x)
 {
     switch (kind) {
     case ACTIVATION_GELU:
-        return gelu_vec(x);
+        return near ? gelu_near(x, NULL) : gelu_vec(x);
     case ACTIVATION_RELU:
         return select_vec(x > 0, x, splat(0));
     case ACTIVATION_RELU2:
@@ -82,11 +83,15 @@ INLINE vec value_vec(Activation kind, vec x)
     return x;
 }
 
-INLINE vec slope_vec(Activation kind, vec x)
+INLINE vec slope_vec(Activation kind, bool near, vec x)
 {
     vec distribution, density, sigmoid;
     switch (kind) {
     case ACTIVATION_GELU:
+        if (near) {
+            gelu_near(x, &density);
+            return density;
+        }
         normal_vec(x, &distribution, &density);
         return distribution + x * density;
     case ACTIVATION_RELU:
@@ -101,35 +106,25 @@ INLINE vec slope_vec(Activation kind, vec x)
 }
 
 /* Row by row, so that a number's bits depend only on its place in its row. */
-INLINE void activate_rows(Backend *b, Activation kind, int64_t n, int64_t d, const float *x, float *y)
+INLINE void activate_rows(Backend *b, Activation kind, int64_t n, int64_t d, Array x, Array y)
 {
     PARALLEL_FOR(32 * n * d)
-    for (int64_t i = 0; i < n; i++) {
-        const float *from = x + i * d;
-        float *to = y + i * d;
-        int64_t j = 0;
-        for (; j < whole(d); j += LANES)
-            store(to + j, value_vec(kind, load(from + j)));
-        if (j < d)
-            store_part(to + j, value_vec(kind, load_part(from + j, d - j)), d - j);
-    }
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t j = 0; j < d; j += LANES) {
+            int64_t lanes = lanes_left(d - j);
+            array_store(y, i * d + j, lanes, value_vec(kind, y.half, array_load(x, i * d + j, lanes)));
+        }
 }
 
-INLINE void activate_rows_back(Backend *b, Activation kind, int64_t n, int64_t d, const float *x, const float *dy,
-                               float *dx, bool add)
+INLINE void activate_rows_back(Backend *b, Activation kind, int64_t n, int64_t d, Array x, Array dy, Array dx, bool add)
 {
     PARALLEL_FOR(32 * n * d)
-    for (int64_t i = 0; i < n; i++) {
-        int64_t j = i * d, end = j + d;
-        for (; j + LANES <= end; j += LANES) {
-            vec slope = load(dy + j) * slope_vec(kind, load(x + j));
-            store(dx + j, add ? load(dx + j) + slope : slope);
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t at = i * d, end = at + d; at < end; at += LANES) {
+            int64_t lanes = lanes_left(end - at);
+            vec slope = array_load(dy, at, lanes) * slope_vec(kind, x.half, array_load(x, at, lanes));
+            array_store(dx, at, lanes, add ? array_load(dx, at, lanes) + slope : slope);
         }
-        if (j < end) {
-            vec slope = load_part(dy + j, end - j) * slope_vec(kind, load_part(x + j, end - j));
-            store_part(dx + j, add ? load_part(dx + j, end - j) + slope : slope, end - j);
-        }
-    }
 }
 
 /* One loop for each kind, so that the choice is made outside of it. */
@@ -149,17 +144,16 @@ INLINE void activate_rows_back(Backend *b, Activation kind, int64_t n, int64_t d
         break;                                                                                                         \
     }
 
-static void activate(Backend *b, Activation kind, int64_t n, int64_t d, const Real *X, Real *Y)
+static void activate(Backend *b, Activation kind, int64_t n, int64_t d, Array x, Array y)
 {
-#define FORWARD(k) activate_rows(b, k, n, d, (const float *)X, (float *)Y)
+#define FORWARD(k) activate_rows(b, k, n, d, x, y)
     BY_KIND(FORWARD)
 #undef FORWARD
 }
 
-static void activate_back(Backend *b, Activation kind, int64_t n, int64_t d, const Real *X, const Real *DY, Real *DX,
-                          bool add)
+static void activate_back(Backend *b, Activation kind, int64_t n, int64_t d, Array x, Array dy, Array dx, bool add)
 {
-#define BACKWARD(k) activate_rows_back(b, k, n, d, (const float *)X, (const float *)DY, (float *)DX, add)
+#define BACKWARD(k) activate_rows_back(b, k, n, d, x, dy, dx, add)
     BY_KIND(BACKWARD)
 #undef BACKWARD
 }
