@@ -84,6 +84,17 @@ lmu_status backend_compute(Backend *backend, Compute compute)
     return LMU_OK;
 }
 
+lmu_status backend_choose_compute(Backend *backend, ComputeChoice choice)
+{
+    Compute compute = choice == COMPUTE_CHOICE_BF16 ? COMPUTE_BF16 : COMPUTE_F32;
+    return backend_compute(backend, choice == COMPUTE_CHOICE_AUTO ? backend_best_compute(backend) : compute);
+}
+
+const char *backend_compute_name(const Backend *backend)
+{
+    return backend->compute == COMPUTE_BF16 ? "bfloat16" : "float";
+}
+
 void backend_close(Backend *backend)
 {
     if (!backend)
