@@ -20,6 +20,7 @@ typedef struct EvalOptions {
     char *run, *data;
     int64_t context, stride, threads;
     bool carry, json;
+    int compute; /* ComputeChoice */
 } EvalOptions;
 
 static const Field eval_fields[] = {
@@ -44,6 +45,8 @@ static const Field eval_fields[] = {
     FIELD_FLAG_OF(EvalOptions, carry, NULL, "one pass over the file whose state is never reset"),
     FIELD_FLAG_OF(EvalOptions, json, NULL, "print one JSON object"),
     FIELD_COUNT_OF(EvalOptions, threads, "0", 0, 1024, NULL, "threads; 0: as many as the machine allows"),
+    FIELD_CHOICE_OF(EvalOptions, compute, "auto", COMPUTE_CHOICES,
+                    "what products of matrices multiply; auto: bf16 where the CPU multiplies it"),
 };
 static const FieldTable eval_table = {"Options", eval_fields, sizeof eval_fields / sizeof *eval_fields};
 
@@ -122,6 +125,7 @@ static lmu_status evaluating_open(Evaluating *e)
     const EvalOptions *o = e->options;
     TRY(checkpoint_find(o->run, &e->checkpoint));
     TRY(backend_open(BACKEND_CPU, (int)o->threads, false, &e->backend));
+    TRY(backend_choose_compute(e->backend, (ComputeChoice)o->compute));
     TRY(engine_open(e->backend, e->checkpoint, &e->engine));
     TRY(open_text(e));
     return choose_cut(e);
@@ -171,7 +175,7 @@ static void print_result(const Evaluating *e)
         printf("evaluating      %.2f s", e->seconds);
     else
         printf("evaluating      %s", format_duration(e->seconds, duration, sizeof duration));
-    printf(", %.0f tokens/s\n", (double)result->tokens / e->seconds);
+    printf(", %.0f tokens/s, %s products\n", (double)result->tokens / e->seconds, backend_compute_name(e->backend));
 }
 
 /* The keys are those of lmu ngram --out, so that figures lie side by side. */
@@ -180,11 +184,11 @@ static lmu_status print_json(const Evaluating *e)
     const EvalResult *result = &e->result;
     json_t *bits = result->bytes > 0 ? json_real(eval_bits_per_byte(result)) : json_null();
     json_t *object =
-        json_pack("{s:s, s:s, s:f, s:f, s:o, s:I, s:I, s:b, s:I, s:I, s:f}", "checkpoint", e->checkpoint, "data",
+        json_pack("{s:s, s:s, s:f, s:f, s:o, s:I, s:I, s:b, s:s, s:I, s:I, s:f}", "checkpoint", e->checkpoint, "data",
                   e->options->data, "loss", eval_loss(result), "perplexity", eval_perplexity(result), "bits_per_byte",
                   bits, "context", (json_int_t)e->cut.context, "stride", (json_int_t)e->cut.stride, "carry",
-                  e->cut.carry, "predicted_tokens", (json_int_t)result->tokens, "predicted_bytes",
-                  (json_int_t)result->bytes, "seconds", e->seconds);
+                  e->cut.carry, "compute", backend_compute_name(e->backend), "predicted_tokens",
+                  (json_int_t)result->tokens, "predicted_bytes", (json_int_t)result->bytes, "seconds", e->seconds);
     if (!object)
         return error_set(LMU_FORMAT,
                          "the figures are no JSON: a name that is not UTF-8, or a number that is not finite");

@@ -15,6 +15,7 @@ typedef struct GenerateOptions {
     int64_t max_tokens, top_k, seed, threads;
     double temperature, top_p;
     bool echo, specials;
+    int compute; /* ComputeChoice */
 } GenerateOptions;
 
 static const Field generate_fields[] = {
@@ -38,6 +39,8 @@ static const Field generate_fields[] = {
     FIELD_FLAG_OF(GenerateOptions, specials, NULL,
                   "special tokens such as <|endoftext|> are known in the prompt and written in the text"),
     FIELD_COUNT_OF(GenerateOptions, threads, "0", 0, 1024, NULL, "threads; 0: as many as the machine allows"),
+    FIELD_CHOICE_OF(GenerateOptions, compute, "auto", COMPUTE_CHOICES,
+                    "what products of matrices multiply; auto: bf16 where the CPU multiplies it"),
 };
 static const FieldTable generate_table = {"Options", generate_fields, sizeof generate_fields / sizeof *generate_fields};
 
@@ -60,6 +63,8 @@ static lmu_status writing_open(Writing *w)
         return error_set(LMU_USAGE, "--prompt and --prompt-file: give one of them");
     TRY(checkpoint_find(o->run, &checkpoint));
     lmu_status status = backend_open(BACKEND_CPU, (int)o->threads, false, &w->backend);
+    if (status == LMU_OK)
+        status = backend_choose_compute(w->backend, (ComputeChoice)o->compute);
     if (status == LMU_OK)
         status = engine_open(w->backend, checkpoint, &w->engine);
     free(checkpoint);
@@ -159,8 +164,9 @@ static lmu_status write_text(Writing *w)
         putchar('\n');
     TRY(status);
     if (isatty(STDERR_FILENO))
-        progress_say(w->progress, "%lld tokens, %.0f a second%s", (long long)report.tokens,
-                     (double)report.tokens / report.seconds, report.end_of_text ? "; the text ends here" : "");
+        progress_say(w->progress, "%lld tokens, %.0f a second, %s products%s", (long long)report.tokens,
+                     (double)report.tokens / report.seconds, backend_compute_name(w->backend),
+                     report.end_of_text ? "; the text ends here" : "");
     return LMU_OK;
 }
 

@@ -9,6 +9,8 @@
 #include "base/memory.h"
 #include "kernel/gemm.h"
 
+#define HUGE_PAGE ((size_t)2 << 20) /* of x86-64, and of arm64 with small pages of 4 KiB */
+
 struct BackendBlock {
     void *memory;
     size_t size; /* whole pages */
@@ -85,6 +87,17 @@ lmu_status backend_compute(Backend *backend, Compute compute)
     return LMU_OK;
 }
 
+lmu_status backend_choose_compute(Backend *backend, ComputeChoice choice)
+{
+    Compute compute = choice == COMPUTE_CHOICE_BF16 ? COMPUTE_BF16 : COMPUTE_F32;
+    return backend_compute(backend, choice == COMPUTE_CHOICE_AUTO ? backend_best_compute(backend) : compute);
+}
+
+const char *backend_compute_name(const Backend *backend)
+{
+    return backend->compute == COMPUTE_BF16 ? "bfloat16" : "float";
+}
+
 void backend_close(Backend *backend)
 {
     if (!backend)
@@ -95,19 +108,32 @@ void backend_close(Backend *backend)
     free(backend);
 }
 
+/* Zeroed pages from a multiple of `alignment` on; NULL: none. `size` and `alignment` are whole pages. */
+static void *map_pages(size_t size, size_t alignment, int protection)
+{
+    char *memory = mmap(NULL, size + alignment, protection, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED)
+        return NULL;
+    size_t before = (alignment - (uintptr_t)memory % alignment) % alignment;
+    if (before > 0)
+        munmap(memory, before);
+    munmap(memory + before + size, alignment - before);
+    return memory + before;
+}
+
 lmu_status backend_alloc(Backend *backend, size_t bytes, void *out)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE), size = (bytes / page + 1) * page;
+    size_t alignment = size >= HUGE_PAGE ? HUGE_PAGE : page;
     BackendBlock *block;
     TRY(memory_new(&block, 1, sizeof *block, "a memory block"));
-    block->memory = bytes > SIZE_MAX - page ? MAP_FAILED
-                                            : mmap(NULL, size, backend->guarded ? PROT_NONE : PROT_READ | PROT_WRITE,
-                                                   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (block->memory == MAP_FAILED) {
+    if (bytes <= SIZE_MAX - page - alignment)
+        block->memory = map_pages(size, alignment, backend->guarded ? PROT_NONE : PROT_READ | PROT_WRITE);
+    if (!block->memory) {
         free(block);
         return error_set(LMU_MEMORY, "no memory for %zu bytes of tensors", bytes);
     }
-    if (size >= (size_t)4 << 20)
+    if (size >= HUGE_PAGE)
         madvise(block->memory, size, MADV_HUGEPAGE);
     block->size = size;
     block->next = backend->blocks;

@@ -57,7 +57,12 @@ lmu_status backend_open(BackendKind kind, int threads, bool guarded, Backend **o
 lmu_status backend_compute(Backend *backend, Compute compute);
 /* COMPUTE_BF16 where the CPU multiplies bfloat16. */
 Compute backend_best_compute(const Backend *backend);
-void backend_close(Backend *backend); /* accepts NULL; frees whatever is still allocated */
+/* The option --compute of the programs: COMPUTE_CHOICES in this order. Auto is backend_best_compute. */
+typedef enum ComputeChoice { COMPUTE_CHOICE_AUTO, COMPUTE_CHOICE_F32, COMPUTE_CHOICE_BF16 } ComputeChoice;
+#define COMPUTE_CHOICES "auto|f32|bf16"
+lmu_status backend_choose_compute(Backend *backend, ComputeChoice choice);
+const char *backend_compute_name(const Backend *backend); /* "float", "bfloat16" */
+void backend_close(Backend *backend);                     /* accepts NULL; frees whatever is still allocated */
 
 /* Zeroed memory aligned to a page. */
 lmu_status backend_alloc(Backend *backend, size_t bytes, void *out);

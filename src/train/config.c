@@ -1,5 +1,7 @@
 #include "train/config.h"
 
+#include "kernel/backend.h"
+
 static const Field fields[] = {
     FIELD_STRING_OF(TrainConfig, data, NULL, "DIR", "prepared corpus: train.bin, valid.bin and tokenizer.json"),
     FIELD_COUNT_OF(TrainConfig, tokens, "20M", 0, 1e15, "tokens", "budget: tokens to train on; 0: only --time counts"),
@@ -29,7 +31,7 @@ static const Field fields[] = {
     FIELD_COUNT_OF(TrainConfig, log_every, "10", 1, 1e9, "steps", "steps between lines of metrics.jsonl"),
     FIELD_NUMBER_OF(FIELD_DURATION, TrainConfig, save_every, "5m", 1, 1e9, "duration", "time between checkpoints"),
     FIELD_COUNT_OF(TrainConfig, threads, "0", 0, 1024, "threads", "threads; 0: as many as this process may use"),
-    FIELD_CHOICE_OF(TrainConfig, compute, "f32", "auto|f32|bf16",
+    FIELD_CHOICE_OF(TrainConfig, compute, "f32", COMPUTE_CHOICES,
                     "what products of matrices multiply while training; auto: bf16 where the CPU multiplies it"),
 };
 

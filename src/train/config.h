@@ -16,11 +16,8 @@ typedef struct TrainConfig {
     int64_t evaluate_every, evaluate_tokens, log_every;
     double save_every; /* seconds */
     int64_t threads;
-    int compute; /* TRAIN_COMPUTE_... */
+    int compute; /* ComputeChoice */
 } TrainConfig;
-
-/* TrainConfig.compute */
-enum { TRAIN_COMPUTE_AUTO, TRAIN_COMPUTE_F32, TRAIN_COMPUTE_BF16 };
 
 extern const FieldTable train_table;
 

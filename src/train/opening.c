@@ -112,13 +112,6 @@ static lmu_status open_model(Trainer *t)
     return open_batch(t);
 }
 
-static Compute open_compute(const TrainConfig *c, const Backend *backend)
-{
-    if (c->compute == TRAIN_COMPUTE_AUTO)
-        return backend_best_compute(backend);
-    return c->compute == TRAIN_COMPUTE_BF16 ? COMPUTE_BF16 : COMPUTE_F32;
-}
-
 lmu_status trainer_open(Trainer *t)
 {
     const TrainConfig *c = t->config;
@@ -131,7 +124,7 @@ lmu_status trainer_open(Trainer *t)
     t->free_bytes = (double)machine_memory();
     t->resident_bytes = (double)machine_peak_resident();
     TRY(backend_open(BACKEND_CPU, (int)c->threads, t->request->guarded, &t->backend));
-    TRY(backend_compute(t->backend, open_compute(c, t->backend)));
+    TRY(backend_choose_compute(t->backend, (ComputeChoice)c->compute));
     TRY(open_model(t));
     t->total_steps = (c->tokens + trainer_step_tokens(t) - 1) / trainer_step_tokens(t);
     t->flops_token = 3 * graph_flops(t->graph, c->length);

@@ -101,7 +101,7 @@ static void say_machine(const Trainer *t)
     machine_threads(reason, sizeof reason);
     progress_say(t->progress, "%d thread%s (%s), %s, kernels %s, %s products by oneDNN", t->backend->threads,
                  t->backend->threads == 1 ? "" : "s", t->config->threads ? "as asked" : reason, machine_cpu_name(),
-                 machine_isa_name(t->backend->isa), t->backend->compute == COMPUTE_BF16 ? "bfloat16" : "float");
+                 machine_isa_name(t->backend->isa), backend_compute_name(t->backend));
     progress_say(t->progress, "model %s: %s parameters, %s without the embedding", t->model->arch->name,
                  format_count((double)params_total(t->model->params), a, sizeof a),
                  format_count((double)params_non_embedding(t->model->params), b, sizeof b));

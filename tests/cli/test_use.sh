@@ -57,12 +57,12 @@ valid=$work/data/valid.bin
 
 # ---- eval ----
 
-works eval "$run/last" --data "$valid"
+works eval "$run/last" --data "$valid" --compute f32
 line '^evaluation      context 32, stride 32, state reset' "$work/out"
 [ "$(awk '/^loss/ { print $2 }' "$work/out")" = "$trained" ] || complain "training said $trained: $(cat "$work/out")"
 line '^bits per byte   [0-9.]+$' "$work/out"
 line '^perplexity      [0-9.]+$' "$work/out"
-line '^evaluating      [0-9.]+ s, [0-9]+ tokens/s$' "$work/out"
+line '^evaluating      [0-9.]+ s, [0-9]+ tokens/s, float products$' "$work/out"
 
 works eval "$run" --data "$valid" --json
 loss=$(field loss)
@@ -102,15 +102,31 @@ for cut in "--context 1 --stride 1" "--context 7" "--context 48 --stride 5" "--s
     case $cut in "--context 1 "*) blind=$(field loss) ;; "--context 48"*) overlapping=$(field loss) ;; esac
 done
 awk "BEGIN { exit !($overlapping < $blind && $loss < $blind) }" || complain "more context is no better: $blind, $loss, $overlapping"
-works eval "$run" --data "$valid" --json --context 1G
+works eval "$run" --data "$valid" --json --context 1G --compute f32
 whole=$(field loss)
 for context in 32 7 1000; do # a carried state is a window as long as the text, however it is cut
-    works eval "$run" --data "$valid" --json --carry --context $context
+    works eval "$run" --data "$valid" --json --carry --context $context --compute f32
     line '"carry": true' "$work/out"
     near "$(field loss)" "$whole" 1e-5
 done
 works eval "$run" --data "$valid" --carry
 line '^evaluation      state carried' "$work/out"
+
+# What products multiply: by default bfloat16 where the CPU does.
+works eval "$run" --data "$valid" --json --compute f32
+line '"compute": "float"' "$work/out"
+near "$(field loss)" "$loss" 1e-3
+works eval "$run" --data "$valid" --json --compute auto
+[ "$(field loss)" = "$loss" ] || complain "auto is not the default"
+if grep -q '"compute": "bfloat16"' "$work/out"; then
+    works eval "$run" --data "$valid" --json --compute bf16
+    [ "$(field loss)" = "$loss" ] || complain "auto is not bf16: $(cat "$work/out")"
+else
+    refuse 2 "does not multiply bfloat16" eval "$run" --data "$valid" --compute bf16
+    refuse 2 "does not multiply bfloat16" generate "$run" --prompt x --compute bf16
+fi
+refuse 2 "--compute: " eval "$run" --data "$valid" --compute f16
+LMU_ISA=avx2 refuse 2 "does not multiply bfloat16" generate "$run" --prompt x --compute bf16
 
 # A checkpoint alone has no record of its windows.
 works eval "$run/best" --data "$valid" --json
@@ -172,6 +188,10 @@ printf 'The tape' >"$work/prompt"
 written --prompt-file "$work/prompt" --seed 1
 cmp "$work/out" "$work/first" || complain "a prompt from a file writes another text"
 "$lmu" generate "$run" --prompt-file - --seed 1 <"$work/prompt" 2>&1 | cmp - "$work/first" || complain "a prompt from standard input writes another text"
+written --prompt "The tape" --seed 1 --compute auto
+cmp "$work/out" "$work/first" || complain "auto is not the default"
+written --prompt "The tape" --seed 1 --compute f32
+[ "$(head -c 8 "$work/out")" = "The tape" ] || complain "--compute f32: $(cat "$work/out")"
 written --prompt "The tape" --seed 1 --no-echo
 cmp "$work/out" <(tail -c +9 "$work/first") || complain "--no-echo: $(cat "$work/out")"
 written --prompt "The tape" --seed 2

@@ -34,6 +34,22 @@ static inline void assert_refused(lmu_status got, lmu_status expected, const cha
                  part);
 }
 
+/* The same on bfloat16; in plain C if so asked, or where the CPU does not multiply it. */
+static inline void opened_open_bf16(Opened *opened, bool plain)
+{
+    static Kernels table;
+    *opened = (Opened){0};
+    assert_done(backend_open(BACKEND_CPU, 2, false, &opened->backend));
+    if (plain || backend_best_compute(opened->backend) != COMPUTE_BF16) {
+        table = *opened->backend->kernels;
+        kernels_simd_override(&table, ISA_BASE);
+        opened->backend->kernels = &table;
+        opened->backend->compute = COMPUTE_BF16;
+    } else
+        assert_done(backend_compute(opened->backend, COMPUTE_BF16));
+    assert_done(engine_open(opened->backend, GOLDEN, &opened->engine));
+}
+
 static inline void opened_open(Opened *opened, BackendKind kind, bool guarded)
 {
     *opened = (Opened){0};

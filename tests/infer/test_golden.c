@@ -35,13 +35,12 @@ static Stored stored_read(void)
     return stored;
 }
 
-static void logits_of(BackendKind kind, bool guarded, double limit)
+/* The logits are within `limit`; closes what was opened. */
+static void check_logits(Opened opened, double limit)
 {
     Stored stored = stored_read();
-    Opened opened;
     Session *session;
     const float *logits;
-    opened_open(&opened, kind, guarded);
     assert_int_equal(tokenizer_size(opened.engine.tokenizer), (int64_t)stored.logits);
     assert_done(session_open(&opened.engine, &session));
     assert_done(session_feed(session, stored.id, stored.ids));
@@ -53,6 +52,24 @@ static void logits_of(BackendKind kind, bool guarded, double limit)
     assert_true(worst <= limit);
     session_close(session);
     opened_close(&opened);
+}
+
+static void logits_of(BackendKind kind, bool guarded, double limit)
+{
+    Opened opened;
+    opened_open(&opened, kind, guarded);
+    check_logits(opened, limit);
+}
+
+/* Weights and inputs of products have 8 significant bits; the largest logit is 6. */
+static void test_bf16(void **state)
+{
+    (void)state;
+    for (int plain = 0; plain < 2; plain++) {
+        Opened opened;
+        opened_open_bf16(&opened, plain);
+        check_logits(opened, 0.05);
+    }
 }
 
 static void test_logits(void **state)
@@ -112,6 +129,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_logits),
         cmocka_unit_test(test_guarded),
+        cmocka_unit_test(test_bf16),
         cmocka_unit_test(test_save),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -24,6 +24,13 @@ static int open_golden(void **state)
     return 0;
 }
 
+static int open_golden_bf16(void **state)
+{
+    (void)state;
+    opened_open_bf16(&opened, false);
+    return 0;
+}
+
 static int close_golden(void **state)
 {
     (void)state;
@@ -132,10 +139,13 @@ static void test_token_by_token(void **state)
         largest = fmax(largest, fabs((double)whole[i]));
     }
     print_message("token by token: difference %.2e of %.2f\n", worst, largest);
-    assert_true(largest > 1 && worst <= 1e-4 * largest);
+    bool bf16 = opened.backend->compute == COMPUTE_BF16; /* which of two a number rounds to may hang on its last bit */
+    assert_true(largest > 1 && worst <= (bf16 ? 0x1p-6 : 1e-4) * largest);
     Written other = write_on(session, &lively);
-    assert_int_equal(text.size, other.size);
-    assert_memory_equal(text.text, other.text, text.size);
+    if (!bf16) {
+        assert_int_equal(text.size, other.size);
+        assert_memory_equal(text.text, other.text, text.size);
+    }
     session_close(session);
 }
 
@@ -445,5 +455,6 @@ int main(void)
         cmocka_unit_test(test_utf8),           cmocka_unit_test(test_character_begun_by_the_prompt),
         cmocka_unit_test(test_stops),          cmocka_unit_test(test_end_of_text),
     };
-    return cmocka_run_group_tests(tests, open_golden, close_golden);
+    return cmocka_run_group_tests_name("float", tests, open_golden, close_golden) +
+           cmocka_run_group_tests_name("bfloat16", tests, open_golden_bf16, close_golden);
 }

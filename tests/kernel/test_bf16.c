@@ -1,5 +1,6 @@
-/* Products of bfloat16: the rounding, bit by bit, and the product against double on operands that were rounded first, where the
- * only error left is that of float sums. Skipped, saying so, on a CPU that does not multiply bfloat16. */
+/* Products of bfloat16: the rounding, bit by bit, and products against double on operands that were rounded first, where the
+ * only error left is that of float sums. oneDNN's are skipped, saying so, on a CPU that does not multiply bfloat16; those by
+ * rows are tried with every instruction set that runs here, and everywhere as tiles in plain C. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -116,6 +117,147 @@ static void products(void **state)
     backend_close(b);
 }
 
+/* -- products by rows ---------------------------------------------------------------------------------------------- */
+
+typedef struct Rows16 { /* y [n x m] = x [n x k] w^T + bias */
+    int64_t n, m, k;
+    float *x, *w, *bias, *y;
+    void *packed;
+} Rows16;
+
+static Rows16 rows_new(Backend *b, int64_t n, int64_t m, int64_t k)
+{
+    Rows16 p = {n, m, k, normal_numbers(n * k, 5), normal_numbers(m * k, 6), normal_numbers(m, 7), NULL, NULL};
+    p.y = malloc((size_t)(n * m) * sizeof *p.y);
+    p.packed = malloc(b->kernels->packed_bytes_bf16(b, m, k));
+    assert_true(p.y && p.packed);
+    assert_int_equal(backend_reserve(b, b->kernels->product_rows_bf16_workspace(b, n, k)), LMU_OK);
+    KERNEL(b, pack_bf16, m, k, (const Real *)p.w, p.packed);
+    return p;
+}
+
+static void rows_free(Rows16 *p)
+{
+    free(p->x);
+    free(p->w);
+    free(p->bias);
+    free(p->y);
+    free(p->packed);
+}
+
+static void rows_run(Backend *b, const Rows16 *p, int64_t first, int64_t n, bool bias, float *y)
+{
+    KERNEL(b, product_rows_bf16, n, p->m, p->k, (const Real *)(p->x + first * p->k), p->packed,
+           (const Real *)(bias ? p->bias : NULL), (Real *)y);
+}
+
+/* Against double on rounded operands: at most k + 2 additions in float, each of which loses 2^-24 of what has come together.
+ * Against the operands as they were: each is off by up to 2^-8 of itself, a term by 2^-7 and 2^-16. */
+static void check_rows(Backend *b, const Rows16 *p, bool bias)
+{
+    rows_run(b, p, 0, p->n, bias, p->y);
+    for (int64_t i = 0; i < p->n; i++)
+        for (int64_t j = 0; j < p->m; j++) {
+            double sum = bias ? p->bias[j] : 0, size = fabs(sum), plain = sum, plain_size = size,
+                   y = p->y[i * p->m + j];
+            for (int64_t l = 0; l < p->k; l++) {
+                double left = p->x[i * p->k + l], right = p->w[j * p->k + l];
+                double term = (double)rounded(b, (float)left) * rounded(b, (float)right);
+                sum += term;
+                size += fabs(term);
+                plain += left * right;
+                plain_size += fabs(left * right);
+            }
+            double limit = (double)(p->k + 2) * 0x1p-24 * size, all = (0x1p-7 + 0x1p-16) * plain_size + limit;
+            if (!(fabs(y - sum) <= limit && fabs(y - plain) <= all))
+                fail_msg("%lld x %lld x %lld at %lld, %lld: %g, not %g (%g)", (long long)p->n, (long long)p->m,
+                         (long long)p->k, (long long)i, (long long)j, y, sum, plain);
+        }
+}
+
+/* Any run of rows has the bits that it has among all. */
+static void check_company(Backend *b, const Rows16 *p, bool bias)
+{
+    size_t row = (size_t)p->m * sizeof(float);
+    float *some = malloc((size_t)p->n * row);
+    assert_non_null(some);
+    rows_run(b, p, 0, p->n, bias, p->y);
+    for (int64_t n = 1; n <= p->n; n++)
+        for (int64_t first = 0; first + n <= p->n; first += p->n - n > 2 ? (p->n - n) / 2 : 1) {
+            rows_run(b, p, first, n, bias, some);
+            assert_memory_equal(some, p->y + first * p->m, (size_t)n * row);
+        }
+    free(some);
+}
+
+/* What one row holds that is no number stays in that row. */
+static void check_not_a_number(Backend *b, Rows16 *p)
+{
+    float *before = malloc((size_t)(p->n * p->m) * sizeof *before);
+    assert_non_null(before);
+    rows_run(b, p, 0, p->n, true, before);
+    int64_t broken = p->n / 2;
+    p->x[broken * p->k + p->k / 2] = NAN;
+    rows_run(b, p, 0, p->n, true, p->y);
+    for (int64_t i = 0; i < p->n * p->m; i++)
+        assert_true(i / p->m == broken ? isnan(p->y[i]) : p->y[i] == before[i]);
+    free(before);
+}
+
+static void products_of_rows(Backend *b)
+{
+    static const int64_t sizes[][3] = {{1, 1, 1},   {2, 3, 31},  {5, 15, 32},  {33, 33, 33},
+                                       {17, 16, 2}, {9, 32, 64}, {20, 70, 97}, {34, 40, 300}};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        Rows16 p = rows_new(b, sizes[i][0], sizes[i][1], sizes[i][2]);
+        for (int bias = 0; bias < 2; bias++) {
+            check_rows(b, &p, bias);
+            check_company(b, &p, bias);
+        }
+        check_not_a_number(b, &p);
+        rows_free(&p);
+    }
+}
+
+/* More rows than are rounded at a time, shared among threads; again, and on one thread: the same bits. */
+static void many_rows(Backend *b)
+{
+    Rows16 p = rows_new(b, 300, 150, 130);
+    float *again = malloc((size_t)(p.n * p.m) * sizeof *again);
+    assert_non_null(again);
+    check_rows(b, &p, true);
+    for (int threads = 1; threads <= 3; threads++) {
+        b->threads = threads;
+        rows_run(b, &p, 0, p.n, true, again);
+        assert_memory_equal(again, p.y, (size_t)(p.n * p.m) * sizeof *again);
+    }
+    for (int64_t first = 0; first < p.n; first += 77) {
+        rows_run(b, &p, first, 1, true, again);
+        assert_memory_equal(again, p.y + first * p.m, (size_t)p.m * sizeof *again);
+    }
+    free(again);
+    rows_free(&p);
+}
+
+static void rows(void **state)
+{
+    (void)state;
+    for (MachineIsa isa = ISA_REFERENCE; isa <= machine_isa() || isa <= ISA_BASE; isa++) {
+        Backend *b;
+        assert_int_equal(backend_open(BACKEND_CPU, 2, false, &b), LMU_OK);
+        Kernels table = kernels_reference_f32;
+        if (isa > ISA_REFERENCE)
+            kernels_simd_override(&table, isa);
+        b->kernels = &table;
+        products_of_rows(b);
+        many_rows(b);
+        print_message("%s: products of rows\n", machine_isa_name(isa));
+        backend_close(b);
+    }
+    if (machine_isa() < ISA_AMX)
+        print_message("this CPU has no AMX: its tiles ran in plain C alone\n");
+}
+
 static void other_backends_refuse(void **state)
 {
     (void)state;
@@ -133,6 +275,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rounding),
         cmocka_unit_test(products),
+        cmocka_unit_test(rows),
         cmocka_unit_test(other_backends_refuse),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

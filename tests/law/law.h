@@ -29,6 +29,9 @@ typedef struct LawModel {
     int inputs;
 } LawModel;
 
+/* What products by rows multiply: float; bfloat16 by the CPU's instruction (law_multiplies_bf16), or by tiles in plain C. */
+typedef enum LawProducts { LAW_FLOAT, LAW_BF16, LAW_BF16_PLAIN } LawProducts;
+
 struct LawCase {
     const char *name;
     const Operator *op; /* NULL: a whole model */
@@ -41,6 +44,7 @@ struct LawCase {
     double theta, rate;
     bool bias, scaled, missing; /* missing: some ids are negative */
     int kind;                   /* Activation, NormKind or LegendreForm */
+    LawProducts products;
 };
 
 extern const LawCase law_cases[];  /* quick, every operator; a NULL name ends */
@@ -51,6 +55,7 @@ Tensor *law_input(LawModel *m, int64_t d);
 Tensor *law_build(LawModel *m, LawShape shape);
 bool law_has_shape(const LawCase *law, LawShape shape);
 bool law_trains(const LawCase *law); /* its operator has gradients */
+bool law_multiplies_bf16(void);      /* the CPU does; says so if not */
 
 /* Replaces the operator of every node of `from` in a planned graph. */
 typedef struct Mutation {

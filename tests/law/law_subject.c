@@ -50,6 +50,28 @@ static void subject_mutate(LawSubject *s, const Mutation *mutation)
             node->op = &mutation->to;
 }
 
+bool law_multiplies_bf16(void)
+{
+    bool does = machine_isa() >= ISA_AVX512BF16;
+    if (!does)
+        print_message("kernels %s do not multiply bfloat16: skipped, but for tiles in plain C\n",
+                      machine_isa_name(machine_isa()));
+    return does;
+}
+
+static void choose_products(Backend *b, LawProducts products)
+{
+    static Kernels plain;
+    if (products == LAW_BF16)
+        law_require(backend_compute(b, COMPUTE_BF16));
+    if (products != LAW_BF16_PLAIN)
+        return;
+    plain = *b->kernels;
+    kernels_simd_override(&plain, ISA_BASE);
+    b->kernels = &plain;
+    b->compute = COMPUTE_BF16;
+}
+
 LawSubject *subject_open(const LawCase *law, const LawOptions *o)
 {
     LawSubject *s = law_new(1, sizeof *s);
@@ -59,6 +81,7 @@ LawSubject *subject_open(const LawCase *law, const LawOptions *o)
     s->tokens = o->tokens;
     s->key = SEED;
     law_require(backend_open(o->kind, o->threads ? o->threads : 1, o->guarded, &s->backend));
+    choose_products(s->backend, law->products);
     law_require(params_open(s->backend, &s->params));
     law_require(graph_open(s->backend, s->params, o->mode, o->rows, o->tokens, o->flags, &s->g));
     s->model = (LawModel){.g = s->g, .law = law};

@@ -32,22 +32,45 @@ static void isolated_on_the_cpu(void **state)
     rows_are_isolated(BACKEND_CPU);
 }
 
-static void bits_do_not_depend_on_company(void **state)
+static void bits_in_company(LawProducts products)
 {
-    (void)state;
     int broken = 0;
     for (const LawCase *law = law_every(); law->name; law++)
-        for (GraphMode mode = GRAPH_SCORE; mode <= GRAPH_DECODE; mode++)
-            if (law_batch(law, LAW_PLAIN, BACKEND_CPU, mode, NULL) != 0) {
+        for (GraphMode mode = GRAPH_SCORE; mode <= GRAPH_DECODE; mode++) {
+            LawCase one = *law;
+            one.products = products;
+            if (law_batch(&one, LAW_PLAIN, BACKEND_CPU, mode, NULL) != 0) {
                 print_error("%s, mode %d: a row's bits depend on its neighbours\n", law->name, mode);
                 broken++;
             }
+        }
     assert_int_equal(broken, 0);
+}
+
+static void bits_do_not_depend_on_company(void **state)
+{
+    (void)state;
+    bits_in_company(LAW_FLOAT);
+}
+
+static void nor_in_bf16(void **state)
+{
+    (void)state;
+    if (!law_multiplies_bf16())
+        skip();
+    bits_in_company(LAW_BF16);
+}
+
+static void nor_in_bf16_in_plain_c(void **state)
+{
+    (void)state;
+    bits_in_company(LAW_BF16_PLAIN);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(isolated_in_double), cmocka_unit_test(isolated_on_the_cpu),
-                                       cmocka_unit_test(bits_do_not_depend_on_company)};
+                                       cmocka_unit_test(bits_do_not_depend_on_company), cmocka_unit_test(nor_in_bf16),
+                                       cmocka_unit_test(nor_in_bf16_in_plain_c)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

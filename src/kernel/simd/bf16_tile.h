@@ -26,8 +26,11 @@
  * the next blocks. Rows of a and c lie a_row and c_row numbers apart; all 16 must be there to be read and written. It stands
  * between bf16_tile_begin and bf16_tile_end on the same thread. */
 
-#if defined(__AMX_BF16__)
+#if defined(__AMX_BF16__) || defined(__AMXBF16__) /* as gcc and clang call it */
 #include <immintrin.h>
+
+/* What stands at these addresses is in memory from here on: gcc's tile intrinsics read it without saying so. */
+#define BF16_TILE_READS(...) __asm__ volatile("" : : __VA_ARGS__ : "memory")
 
 INLINE void bf16_tile_begin(void)
 {
@@ -40,6 +43,7 @@ INLINE void bf16_tile_begin(void)
         shape.row_bytes[i] = 64;
         shape.rows[i] = BF16_TILE;
     }
+    BF16_TILE_READS("r"(&shape));
     _tile_loadconfig(&shape);
 }
 
@@ -52,6 +56,7 @@ INLINE void bf16_tile_product(int rows, int columns, int64_t blocks, const uint1
                               const uint16_t *b, int64_t b_column, float *c, int64_t c_row)
 {
     (void)rows;
+    BF16_TILE_READS("r"(a), "r"(b), "r"(c));
     _tile_loadd(0, c, (size_t)c_row * sizeof *c);
     if (columns > 1)
         _tile_loadd(1, c + BF16_TILE, (size_t)c_row * sizeof *c);
