@@ -136,7 +136,7 @@ size_t gemm_bf16_workspace(int64_t m, int64_t n, int64_t k)
 
 bool gemm_bf16(Backend *b, const Product *p, Array x, Array y, const Real *bias, Array z)
 {
-    Primitive *primitive = primitive_find(b->gemm, p, bias != NULL, z.half);
+    Primitive *primitive = b->gemm ? primitive_find(b->gemm, p, bias != NULL, z.half) : NULL;
     uint16_t *left = x.data, *right = y.data;
     if (!primitive)
         return false;

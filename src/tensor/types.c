@@ -34,7 +34,7 @@ void plan_types(Graph *g)
     if (g->mode != GRAPH_TRAIN || g->backend->compute != COMPUTE_BF16)
         return;
     for (Tensor *tensor = g->tensors; tensor; tensor = tensor->next) {
-        if (tensor->kind != TENSOR_ACTIVATION || tensor->integer || tensor->kept)
+        if (tensor->kind != TENSOR_ACTIVATION || !tensor->producer || tensor->integer || tensor->kept)
             continue;
         const Operator *op = tensor->producer->op;
         Readers readers = tensor_readers(tensor);

@@ -10,6 +10,7 @@
 
 #include "base/memory.h"
 #include "base/random.h"
+#include "kernel/gemm.h"
 #include "law.h"
 #include "tensor/graph_internal.h"
 
@@ -68,6 +69,8 @@ static void choose_products(Backend *b, LawProducts products)
         return;
     plain = *b->kernels;
     kernels_simd_override(&plain, ISA_BASE);
+    kernels_onednn_bf16_override(&plain);
+    kernels_bf16_override(&plain, ISA_BASE);
     b->kernels = &plain;
     b->compute = COMPUTE_BF16;
 }

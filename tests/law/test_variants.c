@@ -44,6 +44,42 @@ static void larger(void **state)
                    2e-5); /* plain float itself is 1.1e-5 away with 64 coefficients over 1,000 steps */
 }
 
+static void agrees_in_bf16(const LawCase *cases, LawProducts products, int64_t scale, double limit)
+{
+    int broken = 0;
+    for (const LawCase *law = cases; law->name; law++) {
+        LawCase rounded = *law;
+        rounded.products = products;
+        Variant *exact = variant_open(law, LAW_PLAIN, BACKEND_DOUBLE, 1, scale, NULL);
+        Variant *fast = variant_open(&rounded, LAW_PLAIN, BACKEND_CPU, 2, scale, NULL);
+        double error = variants_differ(fast, exact);
+        if (!(error < limit)) {
+            print_error("%s on bfloat16: difference %.3g\n", law->name, error);
+            broken++;
+        }
+        variant_close(fast);
+        variant_close(exact);
+    }
+    assert_int_equal(broken, 0);
+}
+
+/* A number rounded to bfloat16 is off by 2^-9; operands, activations and their gradients are, through a few layers. */
+static void in_bf16(void **state)
+{
+    (void)state;
+    if (!law_multiplies_bf16())
+        skip();
+    agrees_in_bf16(law_every(), LAW_BF16, 1, 0.03);
+    agrees_in_bf16(law_larger, LAW_BF16, 5,
+                   0.08); /* gradients of L sum up 1,000 steps, with little left of many terms */
+}
+
+static void in_bf16_in_plain_c(void **state)
+{
+    (void)state;
+    agrees_in_bf16(law_every(), LAW_BF16_PLAIN, 1, 0.03);
+}
+
 /* Threads share the work, not the sums: what is left is oneDNN's choice of blocks. */
 static void threads_agree(void **state)
 {
@@ -66,6 +102,7 @@ static void threads_agree(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(small_and_odd), cmocka_unit_test(larger),
+                                       cmocka_unit_test(in_bf16), cmocka_unit_test(in_bf16_in_plain_c),
                                        cmocka_unit_test(threads_agree)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
