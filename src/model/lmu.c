@@ -19,7 +19,7 @@ static Tensor *build(Graph *g, const ModelConfig *c, Tensor *ids, Tensor *embedd
 {
     Tensor *x = op_dropout(g, op_embedding(g, ids, embedding), c->dropout);
     for (int64_t layer = 0; layer < c->layers; layer++) {
-        graph_scope(g, "layer.%lld", (long long)layer);
+        graph_block(g, "layer.%lld", (long long)layer);
         x = block(g, c, layer, x);
         graph_scope_end(g);
     }

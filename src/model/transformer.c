@@ -21,7 +21,7 @@ static Tensor *build(Graph *g, const ModelConfig *c, Tensor *ids, Tensor *embedd
     Tensor *x = op_add(g, op_embedding(g, ids, embedding), op_embedding(g, graph_positions(g), places));
     x = op_dropout(g, x, c->dropout);
     for (int64_t layer = 0; layer < c->layers; layer++) {
-        graph_scope(g, "layer.%lld", (long long)layer);
+        graph_block(g, "layer.%lld", (long long)layer);
         x = block(g, c, x);
         graph_scope_end(g);
     }

@@ -49,6 +49,7 @@ void graph_close(Graph *g)
         return;
     backend_free(g->backend, g->memory);
     backend_free(g->backend, g->constants);
+    state_close(g->start);
     arena_close(g->arena);
     free(g->states);
     free(g->steps);
@@ -100,7 +101,7 @@ bool graph_ready(Graph *g, int inputs, Tensor *const *in)
     return true;
 }
 
-void graph_scope(Graph *g, const char *format, ...)
+static void scope_enter(Graph *g, const char *format, va_list arguments)
 {
     size_t used = strlen(g->scope);
     char *end = g->scope + used;
@@ -113,18 +114,50 @@ void graph_scope(Graph *g, const char *format, ...)
         *end++ = '.';
         *end = 0;
     }
-    va_list arguments;
-    va_start(arguments, format);
     int wanted = vsnprintf(end, (size_t)(g->scope + SCOPE_LENGTH - end), format, arguments);
-    va_end(arguments);
     if (wanted >= g->scope + SCOPE_LENGTH - end)
         graph_fail(g, LMU_USAGE, "scope names are too long");
+}
+
+void graph_scope(Graph *g, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    scope_enter(g, format, arguments);
+    va_end(arguments);
+}
+
+void graph_block(Graph *g, const char *format, ...)
+{
+    if (!g->block) {
+        g->block = ++g->blocks;
+        g->block_depth = g->scope_depth;
+    }
+    va_list arguments;
+    va_start(arguments, format);
+    scope_enter(g, format, arguments);
+    va_end(arguments);
 }
 
 void graph_scope_end(Graph *g)
 {
     if (g->scope_depth > 0)
         g->scope[g->scope_start[--g->scope_depth]] = 0;
+    if (g->scope_depth <= g->block_depth)
+        g->block = 0;
+}
+
+/* The scope being built, in memory that the nodes built in it share. */
+static const char *scope_name(Graph *g)
+{
+    if (g->last && strcmp(g->last->scope, g->scope) == 0)
+        return g->last->scope;
+    char *copy = arena_alloc(g->arena, strlen(g->scope) + 1, 1);
+    if (copy)
+        strcpy(copy, g->scope);
+    else
+        graph_fail(g, LMU_MEMORY, "no memory for the name of a scope");
+    return copy;
 }
 
 static Tensor *graph_tensor(Graph *g, TensorKind kind, Lead lead, int rank, const int64_t *shape)
@@ -269,8 +302,10 @@ Tensor *graph_node(Graph *g, const Operator *op, const NodeSpec *spec)
     node->inputs = spec->inputs;
     memcpy(node->in, spec->in, sizeof node->in);
     node->derived = spec->derived;
+    node->scope = scope_name(g);
+    node->block = g->block;
     node->state = -1;
-    node->forward_step = node->backward_step = -1;
+    node->forward_step = node->recompute_step = node->backward_step = -1;
     node->out = graph_tensor(g, TENSOR_ACTIVATION, spec->lead, spec->rank, spec->shape);
     node->saves = spec->saves;
     for (int i = 0; i < spec->saves; i++)

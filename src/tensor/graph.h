@@ -16,9 +16,13 @@
  * first dimension is the tokens (or rows, or chunks of a run) has that dimension at capacity in its shape and at the run's
  * number when kernels work on it.
  *
- * The plan is a list of steps, (node, direction). All activations and their gradients lie in one block of memory by lifetime.
+ * The plan is a list of steps, (node, direction). All activations and their gradients lie in one piece of memory by lifetime.
  * A gradient is stored by its first writer and added to by the others; a parameter's gradient is stored only in a run flagged as
- * the first micro-batch. */
+ * the first micro-batch.
+ *
+ * With GRAPH_RECOMPUTE what is computed inside a block (graph_block) is not kept for the backward pass: only what leaves the block
+ * is, its input among it, and before the block's backward steps its forward steps run again, as far as they are needed. Such
+ * a value lives twice, in two buffers. All gradients are equal to the bit to those without. */
 #ifndef LMU_TENSOR_GRAPH_H
 #define LMU_TENSOR_GRAPH_H
 
@@ -40,8 +44,10 @@ typedef enum GraphMode {
 } GraphMode;
 
 enum GraphFlags {
-    GRAPH_NO_REUSE = 1, /* every buffer has memory of its own */
-    GRAPH_POISON = 2,   /* a buffer is filled with NaN when its life ends */
+    GRAPH_NO_REUSE = 1,  /* every buffer has memory of its own */
+    GRAPH_POISON = 2,    /* a buffer is filled with NaN when its life ends */
+    GRAPH_RECOMPUTE = 4, /* in training, values inside blocks are computed again for the backward pass */
+    GRAPH_OUTLINE = 8,   /* planned and never run: takes no memory, however large the plan is */
 };
 
 /* What the first dimension of a tensor counts. */
@@ -65,6 +71,7 @@ struct Tensor {
     bool half, half_gradient; /* it, or its gradient, is kept in bfloat16 */
     bool kept;                /* lives to the end of the run */
     struct Buffer *buffer, *gradient;
+    struct Buffer *recomputed; /* the value's second life, which backward steps read; NULL: it has one */
     Tensor *next;
 };
 
@@ -73,6 +80,7 @@ typedef struct Run Run;
 typedef struct Step {
     Node *node;
     bool backward;
+    bool recompute;        /* a forward step run again */
     bool add[NODE_INPUTS]; /* input i's gradient: an earlier step of this run wrote it */
 } Step;
 
@@ -103,8 +111,10 @@ struct Node {
     Tensor *saved[NODE_SAVED]; /* kept from the forward to the backward step */
     void *attributes;          /* the operator's own */
     Derived *derived;
-    int state;                       /* slot, or -1 */
-    int forward_step, backward_step; /* -1: none */
+    const char *scope;                               /* "layer.0.ffn" */
+    int block;                                       /* 0: none; a block's nodes stand in a row */
+    int state;                                       /* slot, or -1 */
+    int forward_step, recompute_step, backward_step; /* -1: none */
     Node *next, *previous;
 };
 
@@ -143,7 +153,10 @@ Tensor *graph_param(Graph *g, const char *name, int rank, const int64_t *shape, 
 Tensor *graph_constant(Graph *g, int rank, const int64_t *shape, const double *values);
 /* Names inside a scope get its name and a dot before them. */
 void graph_scope(Graph *g, const char *format, ...) __attribute__((format(printf, 2, 3)));
-void graph_scope_end(Graph *g); /* leaves the innermost scope */
+/* The same, and what is built inside may be computed again in the backward pass: for a layer of a deep model, through which little
+ * passes to the next. A block inside a block is part of the outer one. */
+void graph_block(Graph *g, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void graph_scope_end(Graph *g); /* leaves the innermost scope or block */
 /* The first error of building, if there was one; graph_plan reports it too. */
 lmu_status graph_status(const Graph *g);
 /* A run is refused unless every id of `integers` is below `bound`; negative ones mean "none". */
@@ -209,7 +222,8 @@ Real *step_in(const Graph *g, const Step *s, int i);
 const int32_t *step_ids(const Graph *g, const Step *s, int i);
 Real *step_out(const Graph *g, const Step *s);
 Real *step_saved(const Graph *g, const Step *s, int i);
-Real *step_state(const Graph *g, const Step *s);           /* NULL: none in this run */
+/* NULL: none in this run. A forward step run again is given the state that the first was given, and what it leaves is dropped. */
+Real *step_state(const Graph *g, const Step *s);
 Real *step_gradient(const Graph *g, const Step *s, int i); /* of input i; NULL: not wanted */
 Real *step_gradient_out(const Graph *g, const Step *s);
 bool step_add(const Graph *g, const Step *s, int i);

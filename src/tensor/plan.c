@@ -1,4 +1,4 @@
-/* Planning: which steps run, which gradients are stored or added, and where every buffer lies.
+/* Planning: which steps run, and which again, which gradients are stored or added, and where every buffer lies.
  *
  * A buffer lives from the step that first writes it to the last that reads it. Buffers are placed by size, largest first, each at
  * the lowest address where it meets no placed buffer that lives at the same time. Two kinds of sharing come before that: an
@@ -72,12 +72,75 @@ static lmu_status plan_reached(Graph *g)
     return LMU_OK;
 }
 
+static bool keeps_input(const Node *node, const Tensor *tensor)
+{
+    for (int i = 0; i < node->inputs; i++)
+        if (node->in[i] == tensor && (node->op->keeps & KEEPS_INPUT(i)))
+            return true;
+    return false;
+}
+
+static bool reads(const Node *node, const Tensor *tensor)
+{
+    for (int i = 0; i < node->inputs; i++)
+        if (node->in[i] == tensor)
+            return true;
+    return false;
+}
+
+/* True if the value is read outside its block. */
+static bool value_leaves(const Node *node)
+{
+    for (const Node *reader = node->next; reader; reader = reader->next)
+        if (reader->block != node->block && reads(reader, node->out))
+            return true;
+    return node->out->kept;
+}
+
+/* True if the backward pass, or a step that is run again for it, reads what the node's forward step writes. */
+static bool needed_again(const Node *node)
+{
+    if (node->backward_step >= 0 && (node->saves > 0 || (node->op->keeps & KEEPS_OUTPUT)))
+        return true;
+    for (const Node *reader = node->next; reader; reader = reader->next)
+        if ((reader->recompute_step >= 0 && reads(reader, node->out)) ||
+            (reader->backward_step >= 0 && keeps_input(reader, node->out)))
+            return true;
+    return false;
+}
+
+/* Marks (in recompute_step) the nodes that run again. What leaves a block is kept, with what its node saves. The last block is
+ * left as it is: all of it would be computed again, and live, as soon as the forward pass is over. */
+static void plan_recomputed(Graph *g)
+{
+    if (!(g->flags & GRAPH_RECOMPUTE))
+        return;
+    for (Node *node = g->last; node; node = node->previous)
+        if (node->block && node->block != g->blocks && !value_leaves(node) && needed_again(node))
+            node->recompute_step = 0;
+}
+
+/* Before the first backward step of a block: its forward steps once more. */
+static void plan_block_again(Graph *g, Node *node)
+{
+    int block = node->block;
+    while (node->previous && node->previous->block == block)
+        node = node->previous;
+    for (; node && node->block == block; node = node->next) {
+        if (node->recompute_step < 0)
+            continue;
+        node->recompute_step = g->step_count;
+        g->steps[g->step_count++] = (Step){.node = node, .recompute = true};
+    }
+}
+
 static lmu_status plan_steps(Graph *g)
 {
     size_t nodes = 0;
+    int again = 0; /* the block whose turn it is */
     for (Node *node = g->first; node; node = node->next)
         nodes++;
-    TRY(memory_new(&g->steps, 2 * nodes, sizeof *g->steps, "a plan"));
+    TRY(memory_new(&g->steps, 3 * nodes, sizeof *g->steps, "a plan"));
     for (Node *node = g->first; node; node = node->next) {
         node->forward_step = g->step_count;
         g->steps[g->step_count++] = (Step){.node = node};
@@ -89,29 +152,74 @@ static lmu_status plan_steps(Graph *g)
             node->backward_step = node->forward_step;
             continue;
         }
+        if (node->block && node->block != again)
+            plan_block_again(g, node);
+        again = node->block;
         node->backward_step = g->step_count;
         g->steps[g->step_count++] = (Step){.node = node, .backward = true};
     }
     return LMU_OK;
 }
 
-/* The last step that reads a tensor's value. */
-static int value_last_read(const Tensor *tensor)
+static bool lives_twice(const Tensor *tensor)
+{
+    return tensor->producer && tensor->producer->recompute_step >= 0;
+}
+
+/* The last step that reads a tensor's value: in its second life or, of a tensor that lives twice, in its first, which ends
+ * with the forward pass. */
+static int value_last_read(const Tensor *tensor, bool second)
 {
     if (tensor->kept || tensor->kind == TENSOR_INPUT)
         return END_OF_RUN;
-    int last = tensor->producer->forward_step;
-    if ((tensor->producer->op->keeps & KEEPS_OUTPUT) && tensor->producer->backward_step > last)
-        last = tensor->producer->backward_step;
-    for (const Node *node = tensor->producer->next; node; node = node->next)
-        for (int i = 0; i < node->inputs; i++) {
-            if (node->in[i] != tensor)
-                continue;
-            last = node->forward_step > last ? node->forward_step : last;
-            if ((node->op->keeps & KEEPS_INPUT(i)) && node->backward_step > last)
-                last = node->backward_step;
-        }
+    const Node *producer = tensor->producer;
+    bool backward = second || !lives_twice(tensor);
+    int last = second ? producer->recompute_step : producer->forward_step;
+    if (backward && (producer->op->keeps & KEEPS_OUTPUT) && producer->backward_step > last)
+        last = producer->backward_step;
+    for (const Node *node = producer->next; node; node = node->next) {
+        if (!reads(node, tensor))
+            continue;
+        if (!second && node->forward_step > last)
+            last = node->forward_step;
+        if (backward && node->recompute_step > last)
+            last = node->recompute_step;
+        if (backward && keeps_input(node, tensor) && node->backward_step > last)
+            last = node->backward_step;
+    }
     return last;
+}
+
+/* One life of a node's output: in the memory of its first input, if it may lie there. */
+static Buffer *plan_output(Graph *g, Node *node, bool second)
+{
+    Tensor *from = node->inputs > 0 ? node->in[0] : NULL, *out = node->out;
+    int step = second ? node->recompute_step : node->forward_step;
+    bool share = node->op->in_place && from->kind == TENSOR_ACTIVATION && from->lead == out->lead &&
+                 from->half == out->half && tensor_stride(from) == tensor_stride(out) &&
+                 value_last_read(from, second && lives_twice(from)) == step && !(g->flags & GRAPH_NO_REUSE);
+    Buffer *buffer = !share                               ? plan_buffer(g, out, out->half, step)
+                     : second && from->recomputed != NULL ? from->recomputed
+                                                          : from->buffer;
+    buffer_live(buffer, value_last_read(out, second));
+    return buffer;
+}
+
+/* The lives of what a node writes in its forward step. */
+static lmu_status plan_value(Graph *g, Node *node)
+{
+    bool twice = node->recompute_step >= 0;
+    if (!(node->out->buffer = plan_output(g, node, false)) ||
+        (twice && !(node->out->recomputed = plan_output(g, node, true))))
+        return LMU_MEMORY;
+    for (int i = 0; i < node->saves; i++) {
+        Tensor *saved = node->saved[i];
+        if (!(saved->buffer = plan_buffer(g, saved, false, node->forward_step)) ||
+            (twice && !(saved->recomputed = plan_buffer(g, saved, false, node->recompute_step))))
+            return LMU_MEMORY;
+        buffer_live(twice ? saved->recomputed : saved->buffer, node->backward_step);
+    }
+    return LMU_OK;
 }
 
 static lmu_status plan_values(Graph *g)
@@ -122,21 +230,8 @@ static lmu_status plan_values(Graph *g)
                 return LMU_MEMORY;
             tensor->buffer->last = END_OF_RUN;
         }
-    for (Node *node = g->first; node; node = node->next) {
-        Tensor *from = node->inputs > 0 ? node->in[0] : NULL, *out = node->out;
-        if (node->op->in_place && from->kind == TENSOR_ACTIVATION && from->lead == out->lead &&
-            from->half == out->half && tensor_stride(from) == tensor_stride(out) &&
-            value_last_read(from) == node->forward_step && !(g->flags & GRAPH_NO_REUSE))
-            out->buffer = from->buffer;
-        else if (!(out->buffer = plan_buffer(g, out, out->half, node->forward_step)))
-            return LMU_MEMORY;
-        buffer_live(out->buffer, value_last_read(out));
-        for (int i = 0; i < node->saves; i++) {
-            if (!(node->saved[i]->buffer = plan_buffer(g, node->saved[i], false, node->forward_step)))
-                return LMU_MEMORY;
-            buffer_live(node->saved[i]->buffer, node->backward_step);
-        }
-    }
+    for (Node *node = g->first; node; node = node->next)
+        TRY(plan_value(g, node));
     return LMU_OK;
 }
 
@@ -245,6 +340,8 @@ static lmu_status plan_memory(Graph *g)
         g->memory_bytes = end > g->memory_bytes ? end : g->memory_bytes;
     }
     free(order);
+    if (g->flags & GRAPH_OUTLINE)
+        return LMU_OK;
     TRY(backend_alloc(g->backend, g->memory_bytes, &g->memory));
     return backend_reserve(g->backend, g->workspace);
 }
@@ -254,6 +351,8 @@ static lmu_status plan_constants(Graph *g)
     for (Tensor *tensor = g->tensors; tensor; tensor = tensor->next)
         if (tensor->kind == TENSOR_CONSTANT)
             g->constant_numbers += (tensor_stride(tensor) + 15) / 16 * 16;
+    if (g->flags & GRAPH_OUTLINE)
+        return LMU_OK;
     TRY(backend_alloc(g->backend, (size_t)g->constant_numbers * g->backend->real_size, &g->constants));
     int64_t offset = 0;
     for (Tensor *tensor = g->tensors; tensor; tensor = tensor->next) {
@@ -279,6 +378,7 @@ lmu_status graph_plan(Graph *g, Tensor *result)
     plan_wanted(g);
     plan_types(g);
     TRY(plan_reached(g));
+    plan_recomputed(g);
     TRY(plan_steps(g));
     TRY(plan_values(g));
     TRY(plan_gradients(g));

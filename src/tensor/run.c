@@ -61,8 +61,8 @@ static lmu_status run_positions(Graph *g)
 
 static lmu_status run_check(Graph *g, const Run *run)
 {
-    if (!g->planned)
-        return error_set(LMU_USAGE, "a graph must be planned before it runs");
+    if (!g->planned || (g->flags & GRAPH_OUTLINE))
+        return error_set(LMU_USAGE, "a graph must be planned before it runs, and not in outline");
     if (!g->params->sealed || g->params->writing)
         return error_set(LMU_USAGE, "a graph cannot run while its parameters are being written");
     if (g->mode == GRAPH_TRAIN && !g->params->gradients)
@@ -98,9 +98,26 @@ static void run_seed_gradient(Graph *g, const Run *run)
         KERNEL(g->backend, put_f64, step_numbers(g, g->result), run->result_gradient, tensor_gradient(g, g->result));
 }
 
+/* Forward steps overwrite the state that they start from: those that will run again need it once more. */
+static lmu_status run_keep_start(Graph *g, const Run *run)
+{
+    if (!(g->flags & GRAPH_RECOMPUTE) || !run->state)
+        return LMU_OK;
+    if (g->start && g->start->rows != run->state->rows) {
+        state_close(g->start);
+        g->start = NULL;
+    }
+    if (!g->start)
+        TRY(state_open(g->backend, (int)g->state_count, g->states, run->state->rows, &g->start));
+    for (int r = 0; r < run->rows; r++)
+        state_copy(g->start, g->slot[r], run->state, g->slot[r]);
+    return LMU_OK;
+}
+
 lmu_status graph_run(Graph *g, const Run *run)
 {
     TRY(run_check(g, run));
+    TRY(run_keep_start(g, run));
     g->run = run;
     size_t bytes = (size_t)g->current.tokens * sizeof(int32_t);
     if (g->ids && run->ids)
@@ -202,29 +219,37 @@ int64_t step_numbers(const Graph *g, const Tensor *tensor)
     return step_extent(g, tensor) * tensor_stride(tensor);
 }
 
+/* The value that a step sees: in the backward pass that of the second life, if there is one. */
+static Real *step_data(const Graph *g, const Step *s, const Tensor *tensor)
+{
+    if (tensor->recomputed && (s->backward || s->recompute))
+        return (Real *)((char *)g->memory + tensor->recomputed->offset);
+    return tensor_data(g, tensor);
+}
+
 Real *step_in(const Graph *g, const Step *s, int i)
 {
-    return tensor_data(g, s->node->in[i]);
+    return step_data(g, s, s->node->in[i]);
 }
 
 const int32_t *step_ids(const Graph *g, const Step *s, int i)
 {
-    return (const int32_t *)tensor_data(g, s->node->in[i]);
+    return (const int32_t *)step_data(g, s, s->node->in[i]);
 }
 
 Real *step_out(const Graph *g, const Step *s)
 {
-    return tensor_data(g, s->node->out);
+    return step_data(g, s, s->node->out);
 }
 
 Real *step_saved(const Graph *g, const Step *s, int i)
 {
-    return tensor_data(g, s->node->saved[i]);
+    return step_data(g, s, s->node->saved[i]);
 }
 
 Real *step_state(const Graph *g, const Step *s)
 {
-    const State *state = g->run->state;
+    const State *state = s->recompute && g->run->state ? g->start : g->run->state;
     return state && s->node->state >= 0 ? real_at(g->backend, state->data, state->offset[s->node->state]) : NULL;
 }
 

@@ -13,6 +13,9 @@ static const Field fields[] = {
     FIELD_COUNT_OF(TrainConfig, batch, "16", 1, 1 << 20, "windows", "windows in one step"),
     FIELD_COUNT_OF(TrainConfig, micro_batch, "0", 0, 1 << 20, "windows",
                    "windows worked on at a time, their gradients added up; 0: about 4,096 tokens"),
+    FIELD_FLAG_OF(TrainConfig, recompute, "false",
+                  "keep the values at the borders of blocks alone for the backward pass and compute the rest again: "
+                  "less memory, more time, the same numbers to the bit"),
     FIELD_REAL_OF(TrainConfig, learning_rate, "2e-3", 0, 10, "rate", "peak learning rate"),
     FIELD_COUNT_OF(TrainConfig, warmup, "50", 0, 1e9, "steps", "steps of linear warm-up"),
     FIELD_REAL_OF(TrainConfig, final_fraction, "0.05", 0, 1, "fraction",

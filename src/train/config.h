@@ -9,6 +9,7 @@ typedef struct TrainConfig {
     int64_t tokens;
     double time; /* seconds; 0: no limit */
     int64_t length, batch, micro_batch;
+    bool recompute;
     double learning_rate, final_fraction;
     int64_t warmup;
     double weight_decay, beta1, beta2, epsilon, clip;

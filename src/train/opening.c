@@ -68,7 +68,8 @@ done:
 static lmu_status open_graphs(Trainer *t)
 {
     int64_t length = t->config->length;
-    TRY(model_graph(t->model, GRAPH_TRAIN, t->micro, t->micro * length, 0, &t->graph, &t->loss));
+    int flags = t->config->recompute ? GRAPH_RECOMPUTE : 0;
+    TRY(model_graph(t->model, GRAPH_TRAIN, t->micro, t->micro * length, flags, &t->graph, &t->loss));
     return evaluator_open(t->model, &(EvalCut){length, length, 0}, &t->evaluator);
 }
 
@@ -103,7 +104,8 @@ static lmu_status open_model(Trainer *t)
     lmu_status status = open_graphs(t);
     if (status == LMU_MEMORY)
         return error_prefix(status,
-                            "training would not fit into memory, try a smaller --micro-batch, --length or --dim: ");
+                            "training would not fit into memory, try %sa smaller --micro-batch, --length or --dim: ",
+                            t->config->recompute ? "" : "--recompute, ");
     TRY(status);
     TRY(trainer_refuse_memory(t)); /* by the plan */
     if (!loads)

@@ -37,9 +37,10 @@ lmu_status trainer_refuse_memory(const Trainer *t)
     if (bytes <= t->free_bytes)
         return LMU_OK;
     return error_set(LMU_MEMORY,
-                     "training would take %s%s of memory, and %s are free: try a smaller %s--length or --dim",
+                     "training would take %s%s of memory, and %s are free: try %sa smaller %s--length or --dim",
                      t->graph ? "" : "more than ", format_bytes(bytes, needed, sizeof needed),
-                     format_bytes(t->free_bytes, there, sizeof there), t->micro > 1 ? "--micro-batch, " : "");
+                     format_bytes(t->free_bytes, there, sizeof there),
+                     t->graph && !t->config->recompute ? "--recompute, " : "", t->micro > 1 ? "--micro-batch, " : "");
 }
 
 /* The most that the process will hold: in training, or while the ceiling is measured, when little else is touched. */

@@ -17,7 +17,8 @@
 typedef struct LawCase LawCase;
 
 /* How a case's graph is laid out around `apply`: y = f(x); y = f(x) + f(x) with shared parameters, so that every gradient has
- * two writers; y = silu(f(x u)), so that input and output are activations whose memory is planned. */
+ * two writers; y = silu(silu(f(x u))) in two blocks, so that input and output are activations whose memory is planned, and f is
+ * what is computed again where that is asked for. */
 typedef enum LawShape { LAW_PLAIN, LAW_TWIN, LAW_WRAPPED, LAW_SHAPES } LawShape;
 
 /* What a case builds, and the inputs that it asked for. */
@@ -90,6 +91,7 @@ typedef struct LawOptions {
     int64_t tokens;
     bool guarded;
     const Mutation *mutation;
+    int skip; /* which of the forward steps that run again does nothing, from 1 on; 0: none */
 } LawOptions;
 
 /* Fails the running test if `status` is not LMU_OK, with the message. */
@@ -153,6 +155,10 @@ double law_batch(const LawCase *law, LawShape shape, BackendKind kind, GraphMode
 double law_micro_batches(const LawCase *law, LawShape shape, BackendKind kind, const Mutation *mutation);
 /* Memory reuse and poisoned memory change no bit. */
 double law_memory(const LawCase *law, LawShape shape, BackendKind kind, const Mutation *mutation);
+/* Computing blocks again in the backward pass changes no bit, from zero state and from a given one. One of its steps can be skipped,
+ * see LawOptions. */
+double law_recompute(const LawCase *law, LawShape shape, BackendKind kind, int skip);
+int law_recomputed(const LawCase *law, LawShape shape); /* how many forward steps run again */
 /* A float backend against the double reference: outputs, states, gradients. The mutation is on the first only. */
 double law_variant(const LawCase *law, LawShape shape, BackendKind kind, int64_t scale, const Mutation *mutation);
 /* The same in its parts: what one backend makes of a case, in rows `scale` times as long. */

@@ -106,7 +106,7 @@ static Tensor *apply_block(LawModel *m, Tensor *ids)
     Tensor *table = param(m, "table", 2, c->vocabulary, d, 0.7);
     Tensor *x = op_embedding(g, ids, table);
     for (int layer = 0; layer < 2; layer++) {
-        graph_scope(g, "layer%d", layer);
+        graph_block(g, "layer%d", layer);
         Tensor *y = op_norm(g, NORM_LAYER, x, param(m, "gain", 1, d, 0, 1), param(m, "shift", 1, d, 0, 0.3));
         y = op_implicit_attention(g, y, param(m, "l", 2, 3 * p, c->order, 0.7), param(m, "b", 1, 3 * p, 0, 0.3),
                                   param(m, "p", 1, p, 0, 0.7), &(LegendreSpec){c->order, c->theta, c->scaled});
@@ -203,13 +203,21 @@ Tensor *law_build(LawModel *m, LawShape shape)
 {
     const LawCase *c = m->law;
     Tensor *x = c->takes_ids ? graph_ids(m->g) : law_input(m, c->d);
+    bool loss = c->op && c->op->forms_gradient;
+    if (shape == LAW_WRAPPED && !loss)
+        graph_block(m->g, "block");
     if (shape == LAW_WRAPPED && !c->takes_ids)
         x = op_multiply(m->g, x, law_input(m, c->d));
     Tensor *y = c->apply(m, x);
     if (shape == LAW_TWIN)
         y = op_add(m->g, y, c->apply(m, x));
-    if (shape == LAW_WRAPPED && !(c->op && c->op->forms_gradient))
-        y = op_activation(m->g, ACTIVATION_SILU, y);
+    if (shape != LAW_WRAPPED || loss)
+        return y;
+    y = op_activation(m->g, ACTIVATION_SILU, y);
+    graph_scope_end(m->g);
+    graph_block(m->g, "last"); /* which is never run again */
+    y = op_activation(m->g, ACTIVATION_SILU, y);
+    graph_scope_end(m->g);
     return y;
 }
 

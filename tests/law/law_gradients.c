@@ -111,6 +111,63 @@ double law_memory(const LawCase *law, LawShape shape, BackendKind kind, const Mu
     return worst;
 }
 
+/* The results of three runs one after the other: from zero state, from zero state that is kept, and from there on. */
+static Results recompute_results(const LawCase *law, LawShape shape, BackendKind kind, int flags, int skip)
+{
+    LawOptions options = {
+        .kind = kind, .mode = GRAPH_TRAIN, .shape = shape, .rows = ROWS, .tokens = 64, .flags = flags, .skip = skip};
+    LawSubject *s = subject_open(law, &options);
+    State *state = subject_state(s, ROWS + 1);
+    int64_t after[ROWS] = {0}, numbers = state_numbers(state);
+    Results all = {0};
+    for (int run = 0; run < 3; run++) {
+        LawBatch batch = {0};
+        for (int r = 0; r < ROWS; r++)
+            batch_row(&batch, r, after[r], run < 2 ? count[r] : 3 + r, ROWS - r);
+        batch.accumulate = run == 2;
+        subject_run(s, &batch, run ? state : NULL);
+        for (int r = 0; run && r < ROWS; r++)
+            after[r] += batch.count[r];
+        Results results = results_read(s, &batch);
+        all.value = realloc(all.value, (size_t)(all.numbers + results.numbers + ROWS * numbers) * sizeof *all.value);
+        memcpy(all.value + all.numbers, results.value, (size_t)results.numbers * sizeof *all.value);
+        all.numbers += results.numbers;
+        for (int r = 0; r < ROWS; r++, all.numbers += numbers)
+            state_read(state, r + 1, all.value + all.numbers);
+        free(results.value);
+    }
+    state_close(state);
+    subject_close(s);
+    return all;
+}
+
+double law_recompute(const LawCase *law, LawShape shape, BackendKind kind, int skip)
+{
+    static const int flags[4] = {0, GRAPH_NO_REUSE, GRAPH_POISON, GRAPH_NO_REUSE | GRAPH_POISON};
+    Results plain = recompute_results(law, shape, kind, 0, 0);
+    double worst = 0;
+    for (int i = 0; i < 4; i++) {
+        Results again = recompute_results(law, shape, kind, flags[i] | GRAPH_RECOMPUTE, skip);
+        worst = fmax(worst, bits_differ(plain.numbers, again.value, plain.value));
+        free(again.value);
+    }
+    free(plain.value);
+    return worst;
+}
+
+int law_recomputed(const LawCase *law, LawShape shape)
+{
+    LawOptions options = {
+        .kind = BACKEND_CPU, .mode = GRAPH_TRAIN, .shape = shape, .rows = 2, .tokens = 8, .flags = GRAPH_RECOMPUTE};
+    LawSubject *s = subject_open(law, &options);
+    const Step *steps;
+    int total = graph_steps(s->g, &steps), again = 0;
+    for (int i = 0; i < total; i++)
+        again += steps[i].recompute;
+    subject_close(s);
+    return again;
+}
+
 /* -- backends ------------------------------------------------------------------------------------------------------ */
 
 #define VARIANT_ROWS 4

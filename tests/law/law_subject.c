@@ -75,6 +75,21 @@ static void choose_products(Backend *b, LawProducts products)
     b->compute = COMPUTE_BF16;
 }
 
+static void do_nothing(Graph *g, const Step *s)
+{
+    (void)g;
+    (void)s;
+}
+
+static void subject_skip(LawSubject *s, int skip)
+{
+    static const Operator nothing = {.name = "nothing", .forward = do_nothing};
+    static Node idle = {.op = &nothing};
+    for (int i = 0; i < s->g->step_count; i++)
+        if (s->g->steps[i].recompute && skip-- == 1)
+            s->g->steps[i].node = &idle;
+}
+
 LawSubject *subject_open(const LawCase *law, const LawOptions *o)
 {
     LawSubject *s = law_new(1, sizeof *s);
@@ -95,6 +110,7 @@ LawSubject *subject_open(const LawCase *law, const LawOptions *o)
     if (o->mode == GRAPH_TRAIN)
         law_require(params_train(s->params));
     subject_mutate(s, o->mutation);
+    subject_skip(s, o->skip);
     s->width = tensor_stride(s->result);
     int64_t widest = s->width;
     for (int i = 0; i < s->model.inputs; i++)

@@ -1,0 +1,96 @@
+/* Recomputation: blocks that run again in the backward pass change no bit, and save memory. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "law.h"
+#include "model/model.h"
+#include "op/operators.h"
+
+static void blocks_again_change_no_bit(void **state)
+{
+    (void)state;
+    int broken = 0;
+    for (const LawCase *law = law_every(); law->name; law++)
+        for (LawShape shape = LAW_PLAIN; shape < LAW_SHAPES; shape++)
+            for (BackendKind kind = BACKEND_CPU; kind <= BACKEND_DOUBLE; kind++)
+                if (law_trains(law) && law_has_shape(law, shape) && law_recompute(law, shape, kind, 0) != 0) {
+                    print_error("%s, shape %d, backend %d: recomputation changes numbers\n", law->name, shape, kind);
+                    broken++;
+                }
+    assert_int_equal(broken, 0);
+}
+
+/* Of every operator and architecture something runs again, and nothing runs again that need not. */
+static void every_step_again_is_needed(void **state)
+{
+    (void)state;
+    int tried = 0, missed = 0;
+    for (const LawCase *law = law_every(); law->name; law++) {
+        LawShape shape = law->op ? LAW_WRAPPED : LAW_PLAIN;
+        if (!law_trains(law) || (law->op && law->op->forms_gradient))
+            continue;
+        int count = law_recomputed(law, shape);
+        if (count < 1)
+            fail_msg("%s: nothing runs again; is there no graph_block around its layers?", law->name);
+        for (int skip = 1; skip <= count; skip++, tried++)
+            if (law_recompute(law, shape, BACKEND_CPU, skip) == 0) {
+                print_error("%s: step %d of %d that run again could be left out\n", law->name, skip, count);
+                missed++;
+            }
+    }
+    print_message("%d steps left out\n", tried);
+    assert_int_equal(missed, 0);
+}
+
+static size_t planned_bytes(const char *arch, int64_t layers, int flags)
+{
+    ModelConfig config;
+    Backend *backend;
+    Model *model;
+    Graph *g;
+    Tensor *loss;
+    law_require(model_config_init(&config, arch));
+    config.vocabulary = 100;
+    config.dim = 64;
+    config.layers = layers;
+    config.dropout = 0.1;
+    law_require(backend_open(BACKEND_CPU, 1, false, &backend));
+    law_require(model_open(backend, &config, &model));
+    law_require(model_graph(model, GRAPH_TRAIN, 2, 512, flags | GRAPH_OUTLINE, &g, &loss));
+    size_t bytes = graph_bytes(g);
+    graph_close(g);
+    model_close(model);
+    backend_close(backend);
+    model_config_free(&config);
+    return bytes;
+}
+
+/* A layer more costs little beside the values at its border, N x D numbers: norm saves a few numbers a token, and memory is not
+ * packed without gaps. */
+static void deep_models_take_less(void **state)
+{
+    (void)state;
+    for (int i = 0; architectures[i]; i++) {
+        const char *name = architectures[i]->name;
+        size_t plain[2], again[2], border = (size_t)512 * 64 * sizeof(float);
+        for (int deep = 0; deep < 2; deep++) {
+            plain[deep] = planned_bytes(name, deep ? 24 : 8, 0);
+            again[deep] = planned_bytes(name, deep ? 24 : 8, GRAPH_RECOMPUTE);
+        }
+        print_message("%s: %zu KiB a layer, %zu KiB with recomputation\n", name, (plain[1] - plain[0]) / 16 >> 10,
+                      (again[1] - again[0]) / 16 >> 10);
+        assert_true(again[1] - again[0] < 16 * border * 5 / 4);
+        assert_true(again[1] < plain[1] / 4);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(blocks_again_change_no_bit),
+                                       cmocka_unit_test(every_step_again_is_needed),
+                                       cmocka_unit_test(deep_models_take_less)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
