@@ -3,18 +3,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/format.h"
 #include "base/json.h"
 #include "base/memory.h"
 #include "cli/command.h"
-#include "cli/run_record.h"
+#include "cli/inspect_plan.h"
 #include "infer/engine.h"
 #include "infer/session.h"
 #include "model/anatomy.h"
 #include "train/trainer.h"
-
-#define LENGTH_UNKNOWN 256      /* tokens of a training window, where no record of training tells */
-#define MICRO_BATCH_TOKENS 4096 /* about so many at a time, where no --micro-batch was given, as lmu train has it */
 
 typedef struct InspectOptions {
     char *run;
@@ -26,7 +24,8 @@ static const Field inspect_fields[] = {
      .type = FIELD_STRING,
      .offset = offsetof(InspectOptions, run),
      .unit = "RUN",
-     .help = "a run of lmu train (its best checkpoint is taken) or a checkpoint's directory",
+     .help = "a run of lmu train (its best checkpoint is taken) or a checkpoint's directory; with --plan also a "
+             "model's configuration (JSON)",
      .positional = true,
      .required = true},
     FIELD_FLAG_OF(InspectOptions, json, NULL, "print one JSON object"),
@@ -42,17 +41,11 @@ typedef struct Inspecting {
     MemoryPlan training, decoding;
 } Inspecting;
 
-/* Rows of a training graph: as the run had them. */
-static int training_rows(const RunRecord *record, int64_t length)
-{
-    int64_t rows = record->micro_batch > 0 ? record->micro_batch : MICRO_BATCH_TOKENS / length;
-    if (record->found && rows > record->batch)
-        rows = record->batch;
-    return rows < 1 ? 1 : (int)rows;
-}
-
 static lmu_status inspecting_open(Inspecting *in, const char *run)
 {
+    if (!file_is_directory(run) && file_exists(run))
+        return error_set(LMU_USAGE, "%s: is a file and no trained model; of a configuration --plan can tell alone",
+                         run);
     TRY(checkpoint_find(run, &in->checkpoint));
     TRY(backend_open(BACKEND_CPU, 0, false, &in->backend));
     TRY(engine_open(in->backend, in->checkpoint, &in->engine));
@@ -62,9 +55,11 @@ static lmu_status inspecting_open(Inspecting *in, const char *run)
     TRY(memory_new(&in->statistics, params->count, sizeof *in->statistics, "the statistics of parameters"));
     for (size_t i = 0; i < params->count; i++)
         TRY(param_statistics(params, params->list[i], &in->statistics[i]));
-    TRY(model_memory(model, GRAPH_DECODE, 1, SESSION_BLOCK, &in->decoding));
-    int64_t length = in->record.found ? in->record.length : LENGTH_UNKNOWN;
-    return model_memory(model, GRAPH_TRAIN, training_rows(&in->record, length), length, &in->training);
+    int rows;
+    int64_t length;
+    TRY(plan_rows(&(PlanOptions){0}, &in->record, &rows, &length));
+    TRY(model_memory(model, GRAPH_DECODE, 0, 1, SESSION_BLOCK, &in->decoding));
+    return model_memory(model, GRAPH_TRAIN, in->record.recompute ? GRAPH_RECOMPUTE : 0, rows, length, &in->training);
 }
 
 static void inspecting_close(Inspecting *in)
@@ -125,35 +120,14 @@ static void print_parameters(const Inspecting *in)
            (long long)params_non_embedding(params));
 }
 
-static void print_bytes(const char *name, int64_t bytes)
-{
-    char text[32];
-    printf("  %-13s %14lld bytes, %s\n", name, (long long)bytes, format_bytes((double)bytes, text, sizeof text));
-}
-
-static void print_plan(const MemoryPlan *plan, bool trains)
-{
-    print_bytes("parameters", plan->parameters);
-    if (trains) {
-        print_bytes("gradients", plan->gradients);
-        print_bytes("moments", plan->moments);
-    }
-    print_bytes("activations", plan->activations);
-    print_bytes("workspace", plan->workspace);
-    if (!trains)
-        print_bytes("state", plan->state);
-    print_bytes("in all", memory_plan_total(plan));
-    print_bytes("largest", plan->largest);
-}
-
 static void print_memory(const Inspecting *in)
 {
     const MemoryPlan *training = &in->training, *decoding = &in->decoding;
-    printf("\nMemory of training, %lld windows of %lld tokens at a time\n", (long long)training->rows,
-           (long long)(training->tokens / training->rows));
-    print_plan(training, true);
+    printf("\nMemory of training, %lld windows of %lld tokens at a time%s\n", (long long)training->rows,
+           (long long)(training->tokens / training->rows), in->record.recompute ? ", blocks computed again" : "");
+    memory_plan_print(training, true);
     printf("\nMemory of writing, one stream, its prompt in blocks of %lld tokens\n", (long long)decoding->tokens);
-    print_plan(decoding, false);
+    memory_plan_print(decoding, false);
     printf("\nModel FLOPs a token: %.4g of training, a third of that forward\n", training->flops);
 }
 
@@ -187,16 +161,6 @@ static json_t *parameters_json(const Inspecting *in)
     return list;
 }
 
-static json_t *plan_json(const MemoryPlan *plan)
-{
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "rows", (json_int_t)plan->rows, "tokens",
-                     (json_int_t)plan->tokens, "parameters", (json_int_t)plan->parameters, "gradients",
-                     (json_int_t)plan->gradients, "moments", (json_int_t)plan->moments, "activations",
-                     (json_int_t)plan->activations, "workspace", (json_int_t)plan->workspace, "state",
-                     (json_int_t)plan->state, "total", (json_int_t)memory_plan_total(plan), "largest",
-                     (json_int_t)plan->largest);
-}
-
 static json_t *record_json(const RunRecord *record)
 {
     if (!record->found)
@@ -216,7 +180,7 @@ static lmu_status print_json(const Inspecting *in)
                                "configuration", configuration, "tokenizer", hash, "tensors", parameters_json(in),
                                "parameters", (json_int_t)params_total(model->params), "non_embedding",
                                (json_int_t)params_non_embedding(model->params), "training_memory",
-                               plan_json(&in->training), "decoding_memory", plan_json(&in->decoding),
+                               memory_plan_json(&in->training), "decoding_memory", memory_plan_json(&in->decoding),
                                "training_flops_a_token", in->training.flops, "training", record_json(&in->record));
     if (!object)
         return error_set(LMU_FORMAT, "%s: cannot be told as JSON, as its name is not UTF-8", in->checkpoint);
@@ -231,29 +195,40 @@ static lmu_status inspect_run(int argc, char *const *argv);
 const Command inspect_command = {
     .name = "inspect",
     .summary = "Tell what a trained model is made of",
-    .usage = "RUN [--json]",
+    .usage = "RUN [--json] [--plan [--batch N] [--micro-batch N] [--length N] [--recompute yes|no]]",
     .details =
         "Prints the architecture and its configuration; every tensor with its shape and the mean, the standard "
         "deviation\n"
         "and the largest magnitude of its numbers; the memory that training and writing take, as planned; the model\n"
-        "FLOPs a token; and how far training came, where the run kept a record of it.\n"
+        "FLOPs a token; and how far training came, where the run kept a record of it. With --plan: where the memory "
+        "of\n"
+        "training goes, at which step most is taken and by what, and what lmu train --recompute would change; for the\n"
+        "sizes that the run has, or others, or for a model that is not trained yet.\n"
         "\n"
         "    lmu inspect run\n"
-        "    lmu inspect run/last --json",
-    .tables = {&inspect_table},
+        "    lmu inspect run/last --json\n"
+        "    lmu inspect run --plan --length 4096 --recompute yes\n"
+        "    lmu inspect model.json --plan",
+    .tables = {&inspect_table, &plan_table},
     .run = inspect_run,
 };
 
 static lmu_status inspect_run(int argc, char *const *argv)
 {
     InspectOptions options;
-    void *const values[] = {&options};
+    PlanOptions plan;
+    void *const values[] = {&options, &plan};
     bool help;
     TRY(command_parse(&inspect_command, argc, argv, values, &help));
     if (help)
         return LMU_OK;
     lmu_status status;
     Inspecting in = {0};
+    ATTEMPT(plan_options_check(&plan));
+    if (plan.plan) {
+        status = inspect_plan(options.run, &plan, options.json);
+        goto done;
+    }
     ATTEMPT(inspecting_open(&in, options.run));
     if (options.json) {
         ATTEMPT(print_json(&in));

@@ -21,6 +21,7 @@ static lmu_status record_parse(RunRecord *record, const json_t *json)
     TRY(json_get_integer(origin, options, "length", 1, 1 << 30, &record->length));
     TRY(json_get_integer(origin, options, "batch", 1, 1 << 30, &record->batch));
     TRY(json_get_integer(origin, options, "micro_batch", 0, 1 << 30, &record->micro_batch));
+    record->recompute = json_is_true(json_object_get(options, "recompute")); /* older runs do not tell */
     record->micro_batch = record->micro_batch < record->batch ? record->micro_batch : record->batch;
     snprintf(record->cpu, sizeof record->cpu, "%s", cpu);
     if (__builtin_mul_overflow(record->step, record->batch, &record->tokens) ||

@@ -3,6 +3,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "tensor/summary.h"
+
 #define PIECE 4096
 
 /* Two passes, the mean first: a sum of squares alone would lose a small deviation about a large mean. */
@@ -39,33 +41,50 @@ lmu_status param_statistics(const Params *params, const Param *param, ParamStati
     return LMU_OK;
 }
 
-lmu_status model_memory(Model *model, GraphMode mode, int rows, int64_t length, MemoryPlan *out)
+lmu_status model_outline(Model *model, GraphMode mode, int flags, int rows, int64_t length, MemoryPlan *out,
+                         Graph **outline)
 {
     Graph *g;
     Tensor *result;
+    PlanSummary summary;
     const int64_t *numbers;
     memset(out, 0, sizeof *out);
-    if (rows < 1 || length < 1 || length > INT64_MAX / rows)
+    if (rows < 1 || length < 1 || length > ((int64_t)1 << 40) / rows)
         return error_set(LMU_USAGE, "%d rows of %lld tokens cannot be planned", rows, (long long)length);
     int64_t real = (int64_t)model->backend->real_size, vector = model->params->length * real;
-    TRY(model_graph(model, mode, rows, rows * length, 0, &g, &result));
+    TRY(model_graph(model, mode, rows, rows * length, flags | GRAPH_OUTLINE, &g, &result));
+    lmu_status status = graph_summary(g, length, &summary);
     *out = (MemoryPlan){.rows = rows,
                         .tokens = rows * length,
                         .parameters = vector,
                         .gradients = mode == GRAPH_TRAIN ? vector : 0,
                         .moments = mode == GRAPH_TRAIN ? 2 * vector : 0,
-                        .activations = (int64_t)graph_bytes(g),
+                        .activations = (int64_t)summary.activations,
+                        .constants = (int64_t)summary.constants,
                         .largest = graph_largest_buffer(g) * real,
-                        .workspace = (int64_t)model->backend->workspace_size,
+                        .workspace = (int64_t)summary.workspace,
                         .flops = graph_flops(g, length) * (mode == GRAPH_TRAIN ? 3 : 1)};
     for (int i = graph_states(g, &numbers) - 1; i >= 0; i--)
         out->state += numbers[i] * real;
-    graph_close(g);
-    return LMU_OK;
+    plan_summary_free(&summary);
+    if (status == LMU_OK)
+        *outline = g;
+    else
+        graph_close(g);
+    return status;
+}
+
+lmu_status model_memory(Model *model, GraphMode mode, int flags, int rows, int64_t length, MemoryPlan *out)
+{
+    Graph *outline = NULL;
+    lmu_status status = model_outline(model, mode, flags, rows, length, out, &outline);
+    graph_close(outline);
+    return status;
 }
 
 int64_t memory_plan_total(const MemoryPlan *plan)
 {
     int64_t states = plan->gradients > 0 ? 0 : plan->rows * plan->state;
-    return plan->parameters + plan->gradients + plan->moments + plan->activations + plan->workspace + states;
+    return plan->parameters + plan->gradients + plan->moments + plan->activations + plan->constants + plan->workspace +
+           states;
 }

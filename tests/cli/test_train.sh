@@ -107,9 +107,10 @@ train 0 "held-out text: " $whole --out "$work/unbroken"
 
 run=$work/interrupted
 break_off INT 1 "$run" $whole
-for step in 50 58 211 390; do # --resume after --resume
+for step in 50 58 211 390; do # --resume after --resume; computing values again changes no bit
     [ -e "$run/last" ] || complain "interrupted before step $step: nothing was saved"
-    break_off INT $step "$run" --resume
+    case $step in 58) again=--recompute ;; 390) again=--no-recompute ;; *) again="" ;; esac
+    break_off INT $step "$run" --resume $again
 done
 train 0 "held-out text: " --resume --out "$run"
 same "$run" "interrupted and resumed"
@@ -160,7 +161,8 @@ wait $process
 run=$work/killed
 
 # A longer budget for the same run; options that would change the order of the data.
-train 0 "480 steps" --resume --out "$run" --tokens 76800
+train 0 "480 steps" --resume --out "$run" --tokens 76800 --recompute
+grep -q '"recompute": true' "$run/last/trainer.json" || complain "--recompute is forgotten"
 [ "$(reached "$run")" -eq 480 ] || complain "a longer budget: ended at step $(reached "$run")"
 run=$work/unbroken
 train 2 "--seed 3: the run has 0, on which the order of its data rests" --resume --out "$run" --seed 3

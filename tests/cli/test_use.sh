@@ -286,6 +286,48 @@ line '"step": 235' "$work/out"
 works inspect "$work/alone" --json
 line '"training": null' "$work/out"
 
+# ---- the plan of memory ----
+
+# planned NAME: the number of bytes in $work/out
+planned() {
+    awk -v name="$1" '$1 == name || (name == "total" && $1 $2 == "inall") { print $(NF - 3); exit }' "$work/out"
+}
+works inspect "$run" --plan
+line '^Memory of training lmu, dim 16, layers 2, 8 windows of 32 tokens at a time$' "$work/out"
+line '^Most lives at step [0-9]+ of [0-9]+, .* of activations in [0-9]+ buffers$' "$work/out"
+line '^With --recompute: activations .* KiB instead of .* KiB, in all .* instead of .*;$' "$work/out"
+line '^[0-9]+ of [0-9]+ forward steps would run again, [0-9]+% more FLOPs' "$work/out"
+line '^  layer.*ffn.up linear, value +256 x 32 +32.0 KiB  [0-9]+ to [0-9]+$' "$work/out"
+plain=$(planned activations)
+sum=$(($(planned parameters) + $(planned gradients) + $(planned moments) + plain + $(planned constants) + $(planned workspace)))
+[ "$sum" = "$(planned total)" ] || complain "the parts of the plan are $sum, not $(planned total)"
+works inspect "$run"
+[ "$(planned activations)" = "$plain" ] || complain "inspect and its --plan tell different activations"
+works inspect "$run" --plan --recompute yes
+line ', blocks computed again$' "$work/out"
+[ "$(planned activations)" -lt "$plain" ] || complain "recomputation: $(planned activations) bytes, without it $plain"
+again=$(planned activations)
+works inspect "$run" --plan --json
+line '"recompute": false' "$work/out"
+line "\"activations\": $plain," "$work/out"
+line "\"activations\": $again," "$work/out"
+line '"operator": "implicit_attention"' "$work/out"
+works inspect "$run" --plan --micro-batch 4 --length 64 --batch 5
+line ' 4 windows of 64 tokens' "$work/out"
+cp "$run/best/config.json" "$work/untrained.json"
+works inspect "$work/untrained.json" --plan --micro-batch 8 --length 32
+[ "$(planned activations)" = "$plain" ] || complain "an untrained model plans $(planned activations) bytes, the run $plain"
+works inspect "$work/untrained.json" --plan --micro-batch 64 --length 1M # tebibytes are planned, not taken
+refuse 2 "1000000 rows of 16777216 tokens cannot be planned" inspect "$work/untrained.json" --plan --length 16777216 --micro-batch 1M
+refuse 2 "--length says what a plan is for: give --plan too" inspect "$run" --length 64
+refuse 2 "--recompute says what a plan is for" inspect "$run" --recompute no
+refuse 2 "--recompute: 'maybe' is none of auto|yes|no" inspect "$run" --plan --recompute maybe
+refuse 2 "--micro-batch 9: a step has 8 windows, see --batch" inspect "$run" --plan --micro-batch 9
+refuse 2 "$work/untrained.json: is a file and no trained model" inspect "$work/untrained.json"
+sed '/"vocabulary"/d' "$work/untrained.json" >"$work/draft.json"
+refuse 1 "$work/draft.json: a plan needs the size of the vocabulary: add the key \"vocabulary\"" inspect "$work/draft.json" --plan
+refuse 1 "$work/nothing: there is no such directory" inspect "$work/nothing" --plan
+
 # ---- checkpoints that are broken ----
 
 # broken MESSAGE-PART: $work/broken/best is; every command says so
