@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -155,10 +156,37 @@ static void last_writes_are_known(void **state)
     }
 }
 
+static void outlines_take_no_memory(void **state)
+{
+    (void)state;
+    static const LawCase law = {0};
+    Backend *backend;
+    Params *params;
+    Graph *g[2];
+    size_t allocated[2];
+    law_require(backend_open(BACKEND_CPU, 1, false, &backend));
+    law_require(params_open(backend, &params));
+    for (int outline = 0; outline < 2; outline++) {
+        size_t before = backend->allocated;
+        law_require(graph_open(backend, params, GRAPH_TRAIN, 2, 1000, outline ? GRAPH_OUTLINE : 0, &g[outline]));
+        LawModel m = {.g = g[outline], .law = &law};
+        law_require(graph_plan(g[outline], op_activation(g[outline], ACTIVATION_SILU, law_input(&m, 64))));
+        allocated[outline] = backend->allocated - before;
+    }
+    assert_true(allocated[0] >= graph_bytes(g[0]));
+    assert_true(allocated[1] == 0 && graph_bytes(g[1]) == graph_bytes(g[0]));
+    assert_int_equal(graph_run(g[1], &(Run){0}), LMU_USAGE);
+    assert_non_null(strstr(lmu_error_message(), "not in outline"));
+    graph_close(g[0]);
+    graph_close(g[1]);
+    params_close(params);
+    backend_close(backend);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(memory_is_never_stored),
-                                       cmocka_unit_test(buffers_that_live_together_lie_apart),
-                                       cmocka_unit_test(last_writes_are_known)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(memory_is_never_stored), cmocka_unit_test(buffers_that_live_together_lie_apart),
+        cmocka_unit_test(last_writes_are_known), cmocka_unit_test(outlines_take_no_memory)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
