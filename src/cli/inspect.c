@@ -59,6 +59,7 @@ static lmu_status inspecting_open(Inspecting *in, const char *run)
     int64_t length;
     TRY(plan_rows(&(PlanOptions){0}, &in->record, &rows, &length));
     TRY(model_memory(model, GRAPH_DECODE, 0, 1, SESSION_BLOCK, &in->decoding));
+    TRY(plan_compute(&(PlanOptions){0}, &in->record, in->backend));
     return model_memory(model, GRAPH_TRAIN, in->record.recompute ? GRAPH_RECOMPUTE : 0, rows, length, &in->training);
 }
 
@@ -195,7 +196,8 @@ static lmu_status inspect_run(int argc, char *const *argv);
 const Command inspect_command = {
     .name = "inspect",
     .summary = "Tell what a trained model is made of",
-    .usage = "RUN [--json] [--plan [--batch N] [--micro-batch N] [--length N] [--recompute yes|no]]",
+    .usage =
+        "RUN [--json] [--plan [--batch N] [--micro-batch N] [--length N] [--recompute yes|no] [--compute f32|bf16]]",
     .details =
         "Prints the architecture and its configuration; every tensor with its shape and the mean, the standard "
         "deviation\n"

@@ -21,7 +21,9 @@ static const Field fields[] = {
     FIELD_COUNT_OF(PlanOptions, length, "0", 0, 1 << 24, "tokens",
                    "length of a training window; 0: as the run has it, or 256"),
     FIELD_CHOICE_OF(PlanOptions, recompute, "auto", "auto|yes|no",
-                    "plan for lmu train --recompute; auto: as the run has it"),
+                    "plan for lmu train --recompute; auto: as the run has it, or no"),
+    FIELD_CHOICE_OF(PlanOptions, compute, "auto", "auto|f32|bf16",
+                    "plan for lmu train --compute; auto: as the run has it, or f32"),
 };
 const FieldTable plan_table = {"Plan", fields, sizeof fields / sizeof *fields};
 
@@ -31,6 +33,7 @@ lmu_status plan_options_check(const PlanOptions *o)
                         : o->micro_batch                      ? "micro-batch"
                         : o->length                           ? "length"
                         : o->recompute != PLAN_RECOMPUTE_AUTO ? "recompute"
+                        : o->compute != PLAN_COMPUTE_AUTO     ? "compute"
                                                               : NULL;
     if (given && !o->plan)
         return error_set(LMU_USAGE, "--%s says what a plan is for: give --plan too", given);
@@ -48,6 +51,14 @@ lmu_status plan_rows(const PlanOptions *options, const RunRecord *record, int *r
         return error_set(LMU_USAGE, "--micro-batch %lld: a step has %lld windows, see --batch",
                          (long long)options->micro_batch, (long long)batch);
     return LMU_OK;
+}
+
+lmu_status plan_compute(const PlanOptions *options, const RunRecord *record, Backend *backend)
+{
+    if (options->compute != PLAN_COMPUTE_AUTO)
+        return backend_compute(backend, options->compute == PLAN_COMPUTE_BF16 ? COMPUTE_BF16 : COMPUTE_F32);
+    bool half = record->found && record->compute != COMPUTE_CHOICE_F32;
+    return backend_compute(backend, half ? backend_best_compute(backend) : COMPUTE_F32);
 }
 
 /* ---- for people ---- */
@@ -92,10 +103,18 @@ static char *buffer_name(const PlannedBuffer *buffer, char *out, size_t size)
     return out;
 }
 
-static char *shape_name(const Tensor *tensor, char *out, size_t size)
+static const char *type_name(const PlannedBuffer *buffer)
 {
-    size_t used = 0;
-    *out = 0;
+    if (buffer->tensor->integer)
+        return "int32";
+    return (buffer->kind == PLANNED_GRADIENT ? buffer->tensor->half_gradient : buffer->tensor->half) ? "bf16" : "f32";
+}
+
+/* "f32 4096 x 256" */
+static char *numbers_name(const PlannedBuffer *buffer, char *out, size_t size)
+{
+    const Tensor *tensor = buffer->tensor;
+    size_t used = (size_t)snprintf(out, size, "%s ", type_name(buffer));
     for (int i = 0; i < tensor->rank && used < size; i++)
         used += (size_t)snprintf(out + used, size - used, "%s%lld", i ? " x " : "", (long long)tensor->shape[i]);
     return out;
@@ -110,18 +129,18 @@ static void print_live(const PlanSummary *summary)
         int length = (int)strlen(buffer_name(&summary->live[i], name, sizeof name));
         width = length > width ? length : width;
     }
-    printf("  %-*s  %-16s %10s  %s\n", width, "what lives there", "numbers", "memory", "steps");
+    printf("  %-*s  %-18s %10s  %s\n", width, "what lives there", "numbers", "memory", "steps");
     for (size_t i = 0; i < shown; i++) {
         const PlannedBuffer *b = &summary->live[i];
-        printf("  %-*s  %-16s %10s  %d to %d\n", width, buffer_name(b, name, sizeof name),
-               shape_name(b->tensor, shape, sizeof shape), format_bytes((double)b->bytes, text, sizeof text),
-               b->first + 1, b->last + 1);
+        printf("  %-*s  %-18s %10s  %d to %d\n", width, buffer_name(b, name, sizeof name),
+               numbers_name(b, shape, sizeof shape), format_bytes((double)b->bytes, text, sizeof text), b->first + 1,
+               b->last + 1);
     }
     for (size_t i = shown; i < summary->count; i++)
         rest += summary->live[i].bytes;
     if (rest > 0) {
         snprintf(name, sizeof name, "%zu more, none larger", summary->count - shown);
-        printf("  %-*s  %-16s %10s\n", width, name, "", format_bytes((double)rest, text, sizeof text));
+        printf("  %-*s  %-18s %10s\n", width, name, "", format_bytes((double)rest, text, sizeof text));
     }
 }
 
@@ -154,9 +173,10 @@ static void print_plan(const Model *model, const Planned *planned, bool recomput
     const Step *steps;
     graph_steps(planned[recompute].outline, &steps);
     const Step *peak = &steps[summary->peak];
-    printf("Memory of training %s, dim %lld, layers %lld, %lld windows of %lld tokens at a time%s\n", model->arch->name,
-           (long long)model->config.dim, (long long)model->config.layers, (long long)memory->rows,
-           (long long)(memory->tokens / memory->rows), recompute ? ", blocks computed again" : "");
+    printf("Memory of training %s, dim %lld, layers %lld, %lld windows of %lld tokens at a time, %s products%s\n",
+           model->arch->name, (long long)model->config.dim, (long long)model->config.layers, (long long)memory->rows,
+           (long long)(memory->tokens / memory->rows), backend_compute_name(model->backend),
+           recompute ? ", blocks computed again" : "");
     memory_plan_print(memory, true);
     printf("\nMost lives at step %d of %d, %s%s%s %s: %s of activations in %zu buffers\n", summary->peak + 1,
            summary->steps, peak->node->scope, peak->node->scope[0] ? " " : "", peak->node->op->name,
@@ -185,10 +205,10 @@ static json_t *live_json(const PlanSummary *summary)
         json_t *shape = json_array();
         for (int k = 0; k < b->tensor->rank; k++)
             json_array_append_new(shape, json_integer(b->tensor->shape[k]));
-        json_array_append_new(list,
-                              json_pack("{s:s, s:s, s:s, s:o, s:I, s:i, s:i}", "scope", b->node ? b->node->scope : "",
-                                        "operator", b->node ? b->node->op->name : "", "kind", kind_name(b), "shape",
-                                        shape, "bytes", (json_int_t)b->bytes, "first", b->first, "last", b->last));
+        json_array_append_new(
+            list, json_pack("{s:s, s:s, s:s, s:s, s:o, s:I, s:i, s:i}", "scope", b->node ? b->node->scope : "",
+                            "operator", b->node ? b->node->op->name : "", "kind", kind_name(b), "type", type_name(b),
+                            "shape", shape, "bytes", (json_int_t)b->bytes, "first", b->first, "last", b->last));
     }
     return list;
 }
@@ -210,9 +230,10 @@ static lmu_status print_plan_json(const Model *model, const Planned *planned, bo
 {
     json_t *configuration;
     TRY(model_config_to_json(&model->config, &configuration));
-    json_t *object = json_pack("{s:o, s:b, s:f, s:o, s:o}", "configuration", configuration, "recompute", recompute,
-                               "training_flops_a_token", planned[0].memory.flops, "kept", planned_json(&planned[0]),
-                               "recomputed", planned_json(&planned[1]));
+    json_t *object =
+        json_pack("{s:o, s:b, s:s, s:f, s:o, s:o}", "configuration", configuration, "recompute", recompute, "compute",
+                  backend_compute_name(model->backend), "training_flops_a_token", planned[0].memory.flops, "kept",
+                  planned_json(&planned[0]), "recomputed", planned_json(&planned[1]));
     if (!object)
         return error_set(LMU_MEMORY, "no memory for a plan as JSON");
     json_dumpf(object, stdout, JSON_INDENT(2));
@@ -255,6 +276,7 @@ lmu_status inspect_plan(const char *run, const PlanOptions *options, bool json)
     TRY(read_configuration(run, &config));
     ATTEMPT(run_record_read(run, &record));
     ATTEMPT(backend_open(BACKEND_CPU, 0, false, &backend));
+    ATTEMPT(plan_compute(options, &record, backend));
     ATTEMPT(model_open(backend, &config, &model));
     ATTEMPT(plan_rows(options, &record, &rows, &length));
     bool recompute =

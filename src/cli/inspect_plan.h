@@ -7,13 +7,14 @@
 #include "cli/run_record.h"
 #include "model/anatomy.h"
 
-/* PlanOptions.recompute */
+/* PlanOptions.recompute and .compute; auto: as the run has it */
 enum { PLAN_RECOMPUTE_AUTO, PLAN_RECOMPUTE_YES, PLAN_RECOMPUTE_NO };
+enum { PLAN_COMPUTE_AUTO, PLAN_COMPUTE_F32, PLAN_COMPUTE_BF16 };
 
 typedef struct PlanOptions {
     bool plan;
     int64_t batch, micro_batch, length; /* 0: as the run has it */
-    int recompute;
+    int recompute, compute;
 } PlanOptions;
 
 extern const FieldTable plan_table;
@@ -21,6 +22,9 @@ extern const FieldTable plan_table;
 /* Rows (windows at a time) and length of a training graph, as the run had them where the options do not say. LMU_USAGE: a
  * micro-batch of more than the batch. */
 lmu_status plan_rows(const PlanOptions *options, const RunRecord *record, int *rows, int64_t *length);
+
+/* Chooses what the run's products multiply, or what the options say; bfloat16 of a run on another CPU is float on one without. */
+lmu_status plan_compute(const PlanOptions *options, const RunRecord *record, Backend *backend);
 
 /* Prints the plan of training the model of a run, a checkpoint, or of a configuration that no model was trained with (a file). */
 lmu_status inspect_plan(const char *run, const PlanOptions *options, bool json);

@@ -6,6 +6,7 @@
 
 #include "base/file.h"
 #include "base/json.h"
+#include "kernel/backend.h"
 
 #define MOST ((int64_t)1 << 40)
 
@@ -21,6 +22,10 @@ static lmu_status record_parse(RunRecord *record, const json_t *json)
     TRY(json_get_integer(origin, options, "length", 1, 1 << 30, &record->length));
     TRY(json_get_integer(origin, options, "batch", 1, 1 << 30, &record->batch));
     TRY(json_get_integer(origin, options, "micro_batch", 0, 1 << 30, &record->micro_batch));
+    const char *compute = json_string_value(json_object_get(options, "compute"));
+    record->compute = !compute || strcmp(compute, "f32") == 0 ? COMPUTE_CHOICE_F32
+                      : strcmp(compute, "bf16") == 0          ? COMPUTE_CHOICE_BF16
+                                                              : COMPUTE_CHOICE_AUTO;
     record->recompute = json_is_true(json_object_get(options, "recompute")); /* older runs do not tell */
     record->micro_batch = record->micro_batch < record->batch ? record->micro_batch : record->batch;
     snprintf(record->cpu, sizeof record->cpu, "%s", cpu);
