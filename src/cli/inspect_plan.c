@@ -72,6 +72,8 @@ static void print_bytes(const char *name, int64_t bytes)
 void memory_plan_print(const MemoryPlan *plan, bool trains)
 {
     print_bytes("parameters", plan->parameters);
+    if (plan->derived > 0)
+        print_bytes("derived", plan->derived);
     if (trains) {
         print_bytes("gradients", plan->gradients);
         print_bytes("moments", plan->moments);
@@ -189,12 +191,13 @@ static void print_plan(const Model *model, const Planned *planned, bool recomput
 
 json_t *memory_plan_json(const MemoryPlan *plan)
 {
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "rows", (json_int_t)plan->rows,
-                     "tokens", (json_int_t)plan->tokens, "parameters", (json_int_t)plan->parameters, "gradients",
-                     (json_int_t)plan->gradients, "moments", (json_int_t)plan->moments, "activations",
-                     (json_int_t)plan->activations, "constants", (json_int_t)plan->constants, "workspace",
-                     (json_int_t)plan->workspace, "state", (json_int_t)plan->state, "total",
-                     (json_int_t)memory_plan_total(plan), "largest", (json_int_t)plan->largest);
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "rows", (json_int_t)plan->rows,
+                     "tokens", (json_int_t)plan->tokens, "parameters", (json_int_t)plan->parameters, "derived",
+                     (json_int_t)plan->derived, "gradients", (json_int_t)plan->gradients, "moments",
+                     (json_int_t)plan->moments, "activations", (json_int_t)plan->activations, "constants",
+                     (json_int_t)plan->constants, "workspace", (json_int_t)plan->workspace, "state",
+                     (json_int_t)plan->state, "total", (json_int_t)memory_plan_total(plan), "largest",
+                     (json_int_t)plan->largest);
 }
 
 static json_t *live_json(const PlanSummary *summary)

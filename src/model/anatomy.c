@@ -57,6 +57,7 @@ lmu_status model_outline(Model *model, GraphMode mode, int flags, int rows, int6
     *out = (MemoryPlan){.rows = rows,
                         .tokens = rows * length,
                         .parameters = vector,
+                        .derived = (int64_t)summary.derived,
                         .gradients = mode == GRAPH_TRAIN ? vector : 0,
                         .moments = mode == GRAPH_TRAIN ? 2 * vector : 0,
                         .activations = (int64_t)summary.activations,
@@ -85,6 +86,6 @@ lmu_status model_memory(Model *model, GraphMode mode, int flags, int rows, int64
 int64_t memory_plan_total(const MemoryPlan *plan)
 {
     int64_t states = plan->gradients > 0 ? 0 : plan->rows * plan->state;
-    return plan->parameters + plan->gradients + plan->moments + plan->activations + plan->constants + plan->workspace +
-           states;
+    return plan->parameters + plan->derived + plan->gradients + plan->moments + plan->activations + plan->constants +
+           plan->workspace + states;
 }

@@ -15,6 +15,7 @@ lmu_status param_statistics(const Params *params, const Param *param, ParamStati
 typedef struct MemoryPlan {
     int64_t rows, tokens; /* the graph's capacity */
     int64_t parameters;   /* the vector of values */
+    int64_t derived;      /* forms of the weights, packed or rounded, for products */
     int64_t gradients;    /* 0 unless it trains */
     int64_t moments;      /* both; 0 unless it trains */
     int64_t activations;  /* with their gradients */

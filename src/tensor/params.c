@@ -11,6 +11,7 @@
 struct Derived {
     const Param *param;
     DerivedBuild *build;
+    size_t bytes; /* of the form */
     void *form;
     uint64_t generation; /* of the values that it was built from; 0: never */
     Derived *next;
@@ -186,10 +187,16 @@ lmu_status params_derive(Params *params, const Param *param, size_t bytes, Deriv
     }
     derived->param = param;
     derived->build = build;
+    derived->bytes = bytes;
     derived->next = params->derived;
     params->derived = derived;
     *out = derived;
     return LMU_OK;
+}
+
+size_t derived_bytes(const Derived *derived)
+{
+    return derived->bytes;
 }
 
 const void *derived_form(Params *params, Derived *derived)

@@ -75,5 +75,6 @@ typedef void DerivedBuild(Backend *backend, const Param *param, const Real *valu
 lmu_status params_derive(Params *params, const Param *param, size_t bytes, DerivedBuild *build, Derived **out);
 /* The form, rebuilt if it is stale. */
 const void *derived_form(Params *params, Derived *derived);
+size_t derived_bytes(const Derived *derived);
 
 #endif

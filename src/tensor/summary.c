@@ -107,10 +107,25 @@ done:
     return status;
 }
 
+/* Bytes of the forms of parameters that the graph reads: packed or rounded weights. */
+static size_t derived_total(const Graph *g)
+{
+    size_t total = 0;
+    for (const Node *node = g->first; node; node = node->next) {
+        const Node *other = g->first;
+        while (other->derived != node->derived)
+            other = other->next;
+        if (node->derived && other == node)
+            total += derived_bytes(node->derived);
+    }
+    return total;
+}
+
 lmu_status graph_summary(const Graph *g, int64_t length, PlanSummary *out)
 {
     *out = (PlanSummary){.activations = g->memory_bytes,
                          .constants = (size_t)g->constant_numbers * g->backend->real_size,
+                         .derived = derived_total(g),
                          .workspace = g->workspace,
                          .steps = g->step_count};
     for (int i = 0; i < g->step_count; i++) {

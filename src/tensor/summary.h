@@ -17,11 +17,12 @@ typedef struct PlannedBuffer {
 } PlannedBuffer;
 
 typedef struct PlanSummary {
-    size_t activations, constants, workspace; /* bytes that the graph takes; workspace is shared with other graphs */
-    int steps, forward, repeated;             /* in all, forward ones, and those of them that run again */
-    double repeated_flops;                    /* that they take for a token in rows of the length asked for */
-    int peak;                                 /* the step at which most bytes live */
-    size_t peak_bytes;                        /* at most `activations`: buffers do not pack without gaps */
+    size_t activations, constants, derived,
+        workspace;                /* bytes; derived forms and workspace are shared with other graphs */
+    int steps, forward, repeated; /* in all, forward ones, and those of them that run again */
+    double repeated_flops;        /* that they take for a token in rows of the length asked for */
+    int peak;                     /* the step at which most bytes live */
+    size_t peak_bytes;            /* at most `activations`: buffers do not pack without gaps */
     size_t count;
     PlannedBuffer *live; /* [count] at the peak, largest first */
 } PlanSummary;

@@ -293,11 +293,11 @@ planned() {
     awk -v name="$1" '$1 == name || (name == "total" && $1 $2 == "inall") { print $(NF - 3); exit }' "$work/out"
 }
 works inspect "$run" --plan
-line '^Memory of training lmu, dim 16, layers 2, 8 windows of 32 tokens at a time$' "$work/out"
+line '^Memory of training lmu, dim 16, layers 2, 8 windows of 32 tokens at a time, float products$' "$work/out"
 line '^Most lives at step [0-9]+ of [0-9]+, .* of activations in [0-9]+ buffers$' "$work/out"
 line '^With --recompute: activations .* KiB instead of .* KiB, in all .* instead of .*;$' "$work/out"
 line '^[0-9]+ of [0-9]+ forward steps would run again, [0-9]+% more FLOPs' "$work/out"
-line '^  layer.*ffn.up linear, value +256 x 32 +32.0 KiB  [0-9]+ to [0-9]+$' "$work/out"
+line '^  layer.*ffn.up linear, value +f32 256 x 32 +32.0 KiB  [0-9]+ to [0-9]+$' "$work/out"
 plain=$(planned activations)
 sum=$(($(planned parameters) + $(planned gradients) + $(planned moments) + plain + $(planned constants) + $(planned workspace)))
 [ "$sum" = "$(planned total)" ] || complain "the parts of the plan are $sum, not $(planned total)"
@@ -312,6 +312,14 @@ line '"recompute": false' "$work/out"
 line "\"activations\": $plain," "$work/out"
 line "\"activations\": $again," "$work/out"
 line '"operator": "implicit_attention"' "$work/out"
+if "$lmu" inspect "$run" --plan --compute bf16 >"$work/out" 2>"$work/err"; then
+    line ' 32 tokens at a time, bfloat16 products$' "$work/out"
+    line '^  derived +[0-9]+ bytes' "$work/out"
+    line ' bf16 256 x 32 +16.0 KiB ' "$work/out"
+else
+    refuse 2 "does not multiply bfloat16" inspect "$run" --plan --compute bf16
+fi
+LMU_ISA=avx2 refuse 2 "does not multiply bfloat16" inspect "$run" --plan --compute bf16
 works inspect "$run" --plan --micro-batch 4 --length 64 --batch 5
 line ' 4 windows of 64 tokens' "$work/out"
 cp "$run/best/config.json" "$work/untrained.json"

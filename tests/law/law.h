@@ -157,7 +157,7 @@ double law_micro_batches(const LawCase *law, LawShape shape, BackendKind kind, c
 double law_memory(const LawCase *law, LawShape shape, BackendKind kind, const Mutation *mutation);
 /* Computing blocks again in the backward pass changes no bit, from zero state and from a given one. One of its steps can be skipped,
  * see LawOptions. */
-double law_recompute(const LawCase *law, LawShape shape, BackendKind kind, LawProducts products, int skip);
+double law_recompute(const LawCase *law, LawShape shape, BackendKind kind, int skip);
 int law_recomputed(const LawCase *law, LawShape shape); /* how many forward steps run again */
 /* A float backend against the double reference: outputs, states, gradients. The mutation is on the first only. */
 double law_variant(const LawCase *law, LawShape shape, BackendKind kind, int64_t scale, const Mutation *mutation);

@@ -112,17 +112,10 @@ double law_memory(const LawCase *law, LawShape shape, BackendKind kind, const Mu
 }
 
 /* The results of three runs one after the other: from zero state, from zero state that is kept, and from there on. */
-static Results recompute_results(const LawCase *law, LawShape shape, BackendKind kind, LawProducts products, int flags,
-                                 int skip)
+static Results recompute_results(const LawCase *law, LawShape shape, BackendKind kind, int flags, int skip)
 {
-    LawOptions options = {.kind = kind,
-                          .products = products,
-                          .mode = GRAPH_TRAIN,
-                          .shape = shape,
-                          .rows = ROWS,
-                          .tokens = 64,
-                          .flags = flags,
-                          .skip = skip};
+    LawOptions options = {
+        .kind = kind, .mode = GRAPH_TRAIN, .shape = shape, .rows = ROWS, .tokens = 64, .flags = flags, .skip = skip};
     LawSubject *s = subject_open(law, &options);
     State *state = subject_state(s, ROWS + 1);
     int64_t after[ROWS] = {0}, numbers = state_numbers(state);
@@ -148,13 +141,13 @@ static Results recompute_results(const LawCase *law, LawShape shape, BackendKind
     return all;
 }
 
-double law_recompute(const LawCase *law, LawShape shape, BackendKind kind, LawProducts products, int skip)
+double law_recompute(const LawCase *law, LawShape shape, BackendKind kind, int skip)
 {
     static const int flags[4] = {0, GRAPH_NO_REUSE, GRAPH_POISON, GRAPH_NO_REUSE | GRAPH_POISON};
-    Results plain = recompute_results(law, shape, kind, products, 0, 0);
+    Results plain = recompute_results(law, shape, kind, 0, 0);
     double worst = 0;
     for (int i = 0; i < 4; i++) {
-        Results again = recompute_results(law, shape, kind, products, flags[i] | GRAPH_RECOMPUTE, skip);
+        Results again = recompute_results(law, shape, kind, flags[i] | GRAPH_RECOMPUTE, skip);
         worst = fmax(worst, bits_differ(plain.numbers, again.value, plain.value));
         free(again.value);
     }
