@@ -10,7 +10,6 @@
 #include "train/trainer.h"
 
 #define LENGTH_UNKNOWN 256      /* tokens of a training window, where no record of training tells */
-#define MICRO_BATCH_TOKENS 4096 /* about so many at a time, where no --micro-batch was given, as lmu train has it */
 #define LINES 12                /* of the largest buffers */
 
 static const Field fields[] = {
@@ -23,7 +22,7 @@ static const Field fields[] = {
     FIELD_CHOICE_OF(PlanOptions, recompute, "auto", "auto|yes|no",
                     "plan for lmu train --recompute; auto: as the run has it, or no"),
     FIELD_CHOICE_OF(PlanOptions, compute, "auto", "auto|f32|bf16",
-                    "plan for lmu train --compute; auto: as the run has it, or f32"),
+                    "plan for lmu train --compute; auto: as the run has it"),
 };
 const FieldTable plan_table = {"Plan", fields, sizeof fields / sizeof *fields};
 
@@ -45,8 +44,7 @@ lmu_status plan_rows(const PlanOptions *options, const RunRecord *record, int *r
     *length = options->length ? options->length : record->found ? record->length : LENGTH_UNKNOWN;
     int64_t batch = options->batch ? options->batch : record->found ? record->batch : 1 << 20;
     int64_t micro = options->micro_batch ? options->micro_batch : record->micro_batch;
-    micro = micro > 0 ? micro : MICRO_BATCH_TOKENS / *length;
-    *rows = (int)(micro < 1 ? 1 : micro > batch ? batch : micro);
+    *rows = train_micro_batch(&(TrainConfig){.batch = batch, .length = *length, .micro_batch = micro});
     if (options->micro_batch > batch)
         return error_set(LMU_USAGE, "--micro-batch %lld: a step has %lld windows, see --batch",
                          (long long)options->micro_batch, (long long)batch);
@@ -57,8 +55,7 @@ lmu_status plan_compute(const PlanOptions *options, const RunRecord *record, Bac
 {
     if (options->compute != PLAN_COMPUTE_AUTO)
         return backend_compute(backend, options->compute == PLAN_COMPUTE_BF16 ? COMPUTE_BF16 : COMPUTE_F32);
-    bool half = record->found && record->compute != COMPUTE_CHOICE_F32;
-    return backend_compute(backend, half ? backend_best_compute(backend) : COMPUTE_F32);
+    return backend_choose_compute(backend, record->found ? record->compute : COMPUTE_CHOICE_AUTO);
 }
 
 /* ---- for people ---- */

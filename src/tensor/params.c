@@ -180,11 +180,6 @@ lmu_status params_derive(Params *params, const Param *param, size_t bytes, Deriv
         }
     Derived *derived;
     TRY(memory_new(&derived, 1, sizeof *derived, "a derived parameter"));
-    lmu_status status = backend_alloc(params->backend, bytes, &derived->form);
-    if (status != LMU_OK) {
-        free(derived);
-        return status;
-    }
     derived->param = param;
     derived->build = build;
     derived->bytes = bytes;
@@ -197,6 +192,11 @@ lmu_status params_derive(Params *params, const Param *param, size_t bytes, Deriv
 size_t derived_bytes(const Derived *derived)
 {
     return derived->bytes;
+}
+
+lmu_status derived_reserve(Params *params, Derived *derived)
+{
+    return derived->form ? LMU_OK : backend_alloc(params->backend, derived->bytes, &derived->form);
 }
 
 const void *derived_form(Params *params, Derived *derived)

@@ -70,9 +70,11 @@ int64_t params_total(const Params *params);         /* all numbers, without padd
 int64_t params_non_embedding(const Params *params); /* all but the token and position tables */
 
 /* A form of one parameter: so many bytes that `build` fills by kernels from the parameter's values. One (param, build) pair is
- * registered once, however many graphs ask. The values themselves stay: a store of a packed model has both. */
+ * registered once, however many graphs ask; it takes memory when the first of them is planned. The values themselves stay: a
+ * store of a packed model has both. */
 typedef void DerivedBuild(Backend *backend, const Param *param, const Real *values, void *form);
 lmu_status params_derive(Params *params, const Param *param, size_t bytes, DerivedBuild *build, Derived **out);
+lmu_status derived_reserve(Params *params, Derived *derived);
 /* The form, rebuilt if it is stale. */
 const void *derived_form(Params *params, Derived *derived);
 size_t derived_bytes(const Derived *derived);

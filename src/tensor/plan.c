@@ -344,6 +344,9 @@ static lmu_status plan_memory(Graph *g)
     if (g->flags & GRAPH_OUTLINE)
         return LMU_OK;
     TRY(backend_alloc(g->backend, g->memory_bytes, &g->memory));
+    for (const Node *node = g->first; node; node = node->next)
+        if (node->derived)
+            TRY(derived_reserve(g->params, node->derived));
     return backend_reserve(g->backend, g->workspace);
 }
 

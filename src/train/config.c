@@ -34,8 +34,8 @@ static const Field fields[] = {
     FIELD_COUNT_OF(TrainConfig, log_every, "10", 1, 1e9, "steps", "steps between lines of metrics.jsonl"),
     FIELD_NUMBER_OF(FIELD_DURATION, TrainConfig, save_every, "5m", 1, 1e9, "duration", "time between checkpoints"),
     FIELD_COUNT_OF(TrainConfig, threads, "0", 0, 1024, "threads", "threads; 0: as many as this process may use"),
-    FIELD_CHOICE_OF(TrainConfig, compute, "f32", COMPUTE_CHOICES,
-                    "what products of matrices multiply while training; auto: bf16 where the CPU multiplies it"),
+    FIELD_CHOICE_OF(TrainConfig, compute, "auto", COMPUTE_CHOICES,
+                    "what products of matrices multiply; auto: bf16 where the CPU multiplies it"),
 };
 
 const FieldTable train_table = {"Training", fields, sizeof fields / sizeof *fields};

@@ -49,6 +49,9 @@ lmu_status train_options(const char *run, TrainConfig *config, ModelConfig *mode
  * last/. malloc'ed; LMU_IO if there is none. */
 lmu_status checkpoint_find(const char *path, char **directory);
 
+/* Windows of a step that are worked on at a time. */
+int train_micro_batch(const TrainConfig *config);
+
 /* FLOP/s of a product of 4096 x 1024 by 1024 x 1024 of what the backend multiplies (float, or bfloat16 rounded beforehand), output in
  * float, median of up to 20: the product ceiling. */
 lmu_status product_ceiling(Backend *backend, double *flops);

@@ -293,13 +293,13 @@ planned() {
     awk -v name="$1" '$1 == name || (name == "total" && $1 $2 == "inall") { print $(NF - 3); exit }' "$work/out"
 }
 works inspect "$run" --plan
-line '^Memory of training lmu, dim 16, layers 2, 8 windows of 32 tokens at a time, float products$' "$work/out"
+line '^Memory of training lmu, dim 16, layers 2, 8 windows of 32 tokens at a time, (float|bfloat16) products$' "$work/out"
 line '^Most lives at step [0-9]+ of [0-9]+, .* of activations in [0-9]+ buffers$' "$work/out"
 line '^With --recompute: activations .* KiB instead of .* KiB, in all .* instead of .*;$' "$work/out"
 line '^[0-9]+ of [0-9]+ forward steps would run again, [0-9]+% more FLOPs' "$work/out"
-line '^  layer.*ffn.up linear, value +f32 256 x 32 +32.0 KiB  [0-9]+ to [0-9]+$' "$work/out"
+line '^  layer.*ffn.up linear, value +(f32|bf16) 256 x 32 +(32|16).0 KiB  [0-9]+ to [0-9]+$' "$work/out"
 plain=$(planned activations)
-sum=$(($(planned parameters) + $(planned gradients) + $(planned moments) + plain + $(planned constants) + $(planned workspace)))
+sum=$(($(planned parameters) + $(planned gradients) + $(planned moments) + $(planned derived) + plain + $(planned constants) + $(planned workspace)))
 [ "$sum" = "$(planned total)" ] || complain "the parts of the plan are $sum, not $(planned total)"
 works inspect "$run"
 [ "$(planned activations)" = "$plain" ] || complain "inspect and its --plan tell different activations"

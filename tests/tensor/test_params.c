@@ -196,6 +196,7 @@ static void build_copy(Backend *backend, const Param *param, const Real *values,
 static double first_number(Store *s, Derived *derived)
 {
     double value;
+    assert_int_equal(derived_reserve(s->params, derived), LMU_OK);
     const Real *form = derived_form(s->params, derived);
     KERNEL(s->backend, get_f64, 1, form, &value);
     return value;
