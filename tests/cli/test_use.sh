@@ -57,12 +57,12 @@ valid=$work/data/valid.bin
 
 # ---- eval ----
 
-works eval "$run/last" --data "$valid" --compute f32
+works eval "$run/last" --data "$valid"
 line '^evaluation      context 32, stride 32, state reset' "$work/out"
 [ "$(awk '/^loss/ { print $2 }' "$work/out")" = "$trained" ] || complain "training said $trained: $(cat "$work/out")"
 line '^bits per byte   [0-9.]+$' "$work/out"
 line '^perplexity      [0-9.]+$' "$work/out"
-line '^evaluating      [0-9.]+ s, [0-9]+ tokens/s, float products$' "$work/out"
+line '^evaluating      [0-9.]+ s, [0-9]+ tokens/s, (float|bfloat16) products$' "$work/out"
 
 works eval "$run" --data "$valid" --json
 loss=$(field loss)
