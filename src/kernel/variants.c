@@ -31,6 +31,7 @@ DECLARE(avx2)
 DECLARE(avx512)
 DECLARE(avx512bf16)
 void simd_product_bf16_amx(Kernels *);
+void simd_implicit_bf16_amx(Kernels *);
 #endif
 
 void kernels_simd_override(Kernels *table, MachineIsa isa)
@@ -58,7 +59,11 @@ void kernels_simd_override(Kernels *table, MachineIsa isa)
 void kernels_bf16_override(Kernels *table, MachineIsa isa)
 {
 #ifdef __x86_64__
-    if (isa >= ISA_AVX512BF16) {
+    if (isa == ISA_AMX) {
+        simd_implicit_bf16_amx(table);
+        return;
+    }
+    if (isa == ISA_AVX512BF16) {
         simd_implicit_bf16_avx512bf16(table);
         return;
     }

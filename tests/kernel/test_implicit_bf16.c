@@ -13,6 +13,8 @@
 #include "base/random.h"
 #include "kernel/kernels.h"
 
+void simd_implicit_bf16_tiles(Kernels *table); /* of a variant that only tests use */
+
 #define BOUND                                                                                                          \
     0.015 /* root of the mean square of the error, relative: a number rounded to bfloat16 is off by 2^-9 at most */
 
@@ -23,9 +25,9 @@ typedef struct Case {
 } Case;
 
 static const Case cases[] = {
-    {1, 1, 3, 1, {17}},     {2, 3, 16, 2, {5, 33}},   {5, 3, 37, 3, {1, 16, 50}},
-    {8, 8, 32, 2, {31, 2}}, {7, 5, 65, 1, {48}},      {16, 16, 256, 2, {40, 19}},
-    {3, 17, 20, 1, {12}},   {20, 8, 100, 2, {18, 0}}, {16, 8, 320, 1, {21}},
+    {1, 1, 3, 1, {17}},    {2, 3, 16, 2, {5, 33}},     {5, 3, 37, 3, {1, 16, 50}}, {8, 8, 32, 2, {31, 2}},
+    {7, 5, 65, 1, {48}},   {16, 16, 256, 2, {40, 19}}, {3, 17, 20, 1, {12}},       {20, 8, 100, 2, {18, 0}},
+    {16, 8, 320, 1, {21}}, {40, 11, 24, 1, {20}},      {33, 34, 16, 1, {18}},
 };
 
 enum { Y, DX, DL, DBIAS, DP, RESULTS };
@@ -170,8 +172,19 @@ static void spelled_out(void **state)
     }
 }
 
+/* The tile unit's instructions in plain C: what a CPU with AMX runs, but for the unit. */
+static void by_tiles(void **state)
+{
+    (void)state;
+    Kernels table = kernels_reference_f32;
+    kernels_simd_override(&table, ISA_BASE);
+    simd_implicit_bf16_tiles(&table);
+    check_table("tiles", &table);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(native), cmocka_unit_test(spelled_out)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(native), cmocka_unit_test(spelled_out),
+                                       cmocka_unit_test(by_tiles)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -108,8 +108,8 @@ INLINE void store_bf16(uint16_t *to, vec x)
 
 /* `rows` rows (at most 8) of y [m x PAIR_CHANNELS] = a [m x k pairs] b, b in the layout `pairs`: the sums stay in registers.
  * They start from `bias`, a number a row, or 0. */
-INLINE void pair_block(int rows, int64_t k, const uint32_t *a, int64_t a_row, int64_t a_column, const uint32_t *b,
-                       int64_t b_row, const float *bias, float *y, int64_t y_row)
+INLINE void pair_block(int rows, int64_t k, const uint32_t *a, int64_t a_row, const uint32_t *b, int64_t b_row,
+                       const float *bias, float *y, int64_t y_row)
 {
     vec total[8][2];
     for (int i = 0; i < rows; i++)
@@ -117,7 +117,7 @@ INLINE void pair_block(int rows, int64_t k, const uint32_t *a, int64_t a_row, in
     for (int64_t l = 0; l < k; l++) {
         ivec right0 = load_pairs(b + l * b_row), right1 = load_pairs(b + l * b_row + LANES);
         for (int i = 0; i < rows; i++) {
-            ivec left = splat_pair(a[i * a_row + l * a_column]);
+            ivec left = splat_pair(a[i * a_row + l]);
             total[i][0] = dot_pairs(total[i][0], left, right0);
             total[i][1] = dot_pairs(total[i][1], left, right1);
         }
@@ -128,18 +128,18 @@ INLINE void pair_block(int rows, int64_t k, const uint32_t *a, int64_t a_row, in
     }
 }
 
-static inline void pair_product(int64_t m, int64_t k, const uint32_t *a, int64_t a_row, int64_t a_column,
-                                const uint32_t *b, int64_t b_row, const float *bias, float *y, int64_t y_row)
+static inline void pair_product(int64_t m, int64_t k, const uint32_t *a, int64_t a_row, const uint32_t *b,
+                                int64_t b_row, const float *bias, float *y, int64_t y_row)
 {
     int64_t i = 0;
 #if LANES == 16
     for (; i + 8 <= m; i += 8)
-        pair_block(8, k, a + i * a_row, a_row, a_column, b, b_row, bias ? bias + i : NULL, y + i * y_row, y_row);
+        pair_block(8, k, a + i * a_row, a_row, b, b_row, bias ? bias + i : NULL, y + i * y_row, y_row);
 #endif
     for (; i + 4 <= m; i += 4)
-        pair_block(4, k, a + i * a_row, a_row, a_column, b, b_row, bias ? bias + i : NULL, y + i * y_row, y_row);
+        pair_block(4, k, a + i * a_row, a_row, b, b_row, bias ? bias + i : NULL, y + i * y_row, y_row);
     for (; i < m; i++)
-        pair_block(1, k, a + i * a_row, a_row, a_column, b, b_row, bias ? bias + i : NULL, y + i * y_row, y_row);
+        pair_block(1, k, a + i * a_row, a_row, b, b_row, bias ? bias + i : NULL, y + i * y_row, y_row);
 }
 
 #endif

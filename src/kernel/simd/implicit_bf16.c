@@ -10,8 +10,8 @@
 
 #include "kernel/simd/array.h"
 #include "kernel/simd/attend.h"
-#include "kernel/simd/bf16.h"
 #include "kernel/simd/chunk.h"
+#include "kernel/simd/pair_unit.h"
 
 #define GROUP 4          /* steps whose dz is kept until it enters the gradient of L: few, so that it stays in cache */
 #define DOT_CHANNELS 256 /* channels of a group that meet at a time, for the same reason */
@@ -20,7 +20,8 @@
 /* -- one chunk's scratch memory -- */
 
 typedef struct Scratch {
-    int64_t q, p, d;                   /* Q, P, D */
+    int64_t q, p, d; /* Q, P, D */
+    PairUnit unit;
     int64_t pe, q2, r2, dp, pp;        /* Pe; pairs of Q and of the 3 Pe rows; Dp; Pp of attend.h */
     uint32_t *l, *lt;                  /* L [3Pe x Q2] and its transpose [Q x R2], rounded */
     float *bias;                       /* [3Pe] */
@@ -38,7 +39,7 @@ typedef struct Scratch {
     float *adjoint, *later;            /* [Q x Dp] G_t, G_{t+1} */
     float *line;                       /* [Dp] y or dy of one step */
     float *score;                      /* see attend.h */
-    uint32_t *dscore_query;            /* [Pe/2 x Pp]: pairs of keys for each query */
+    uint32_t *dscore_query;            /* [Pe x Pe/2]: pairs of keys for each query */
     uint32_t *dscore_key;              /* [Pe x Pp/2]: pairs of queries for each key */
     float *dl, *dbias, *dpooling;      /* [3Pe x Q], [3Pe], [P]: this thread's gradients */
 } Scratch;
@@ -58,18 +59,18 @@ static void *cut(Space *space, int64_t bytes)
 /* Lays a thread's scratch out from `base`, which may be NULL to measure it; returns its bytes. */
 static int64_t scratch_lay(const LegendreShape *s, int64_t p, char *base, Scratch *o)
 {
-    int64_t q = s->order, pe = p + p % 2, dp = (s->channels + TILE - 1) / TILE * TILE, rows = 3 * pe;
+    int64_t q = s->order, pe = p + p % 2, dp = (s->channels + TILE - 1) / TILE * TILE, rows = 3 * pe, more = UNIT_ROWS;
     Space at = {base, 0};
     *o = (Scratch){.q = q, .p = p, .d = s->channels, .pe = pe, .q2 = (q + 1) / 2, .r2 = rows / 2, .dp = dp};
     o->pp = padded(p);
-    o->l = cut(&at, rows * o->q2 * 4);
-    o->lt = cut(&at, q * o->r2 * 4);
-    o->bias = cut(&at, rows * 4);
+    o->l = cut(&at, (rows + more) * o->q2 * 4);
+    o->lt = cut(&at, (q + more) * o->r2 * 4);
+    o->bias = cut(&at, (rows + more) * 4);
     o->ones = cut(&at, dp / 2 * 4);
     o->m_pairs = cut(&at, CHUNK * o->q2 * dp * 4);
     o->m_rows = cut(&at, CHUNK * q * dp / 2 * 4);
     o->state = cut(&at, 2 * (q + 1) * TILE * 4);
-    o->z = cut(&at, rows * TILE * 4);
+    o->z = cut(&at, (rows + more) * TILE * 4);
     o->query = cut(&at, pe * dp / 2 * 4);
     o->key = cut(&at, pe * dp / 2 * 4);
     o->query_pairs = cut(&at, pe / 2 * dp * 4);
@@ -78,12 +79,12 @@ static int64_t scratch_lay(const LegendreShape *s, int64_t p, char *base, Scratc
     o->slope = cut(&at, rows * dp * 4);
     o->dz_pairs = cut(&at, o->r2 * dp * 4);
     o->dz_rows = cut(&at, GROUP * rows * dp / 2 * 4);
-    o->adjoint = cut(&at, q * dp * 4);
-    o->later = cut(&at, q * dp * 4);
+    o->adjoint = cut(&at, (q + more) * dp * 4);
+    o->later = cut(&at, (q + more) * dp * 4);
     o->line = cut(&at, dp * 4);
     o->score = cut(&at, attend_numbers(p) * 4);
-    o->dscore_query = cut(&at, pe / 2 * o->pp * 4);
-    o->dscore_key = cut(&at, pe * o->pp / 2 * 4);
+    o->dscore_query = cut(&at, (pe + more) * pe / 2 * 4);
+    o->dscore_key = cut(&at, (pe + more) * o->pp / 2 * 4);
     o->dl = cut(&at, rows * q * 4);
     o->dbias = cut(&at, rows * 4);
     o->dpooling = cut(&at, p * 4);
@@ -195,7 +196,7 @@ INLINE void project(const Scratch *o, int64_t t, bool backward)
     int64_t pe = o->pe;
     const uint32_t *m = o->m_pairs + t * o->q2 * o->dp;
     for (int64_t c = 0; c < o->dp; c += TILE) {
-        pair_product(3 * pe, o->q2, o->l, o->q2, 1, m + c, o->dp, o->bias, o->z, TILE);
+        unit_product(&o->unit, 3 * pe, o->q2, o->l, o->q2, m + c, o->dp, o->bias, o->z, TILE);
         for (int64_t i = 0; i < pe; i += 2)
             activate_pair(o, c, i, i, backward, o->query, o->query_pairs);
         for (int64_t i = 0; i < pe; i += 2)
@@ -227,11 +228,13 @@ static const float *step_attend(const Scratch *o)
         Scratch o;                                                                                                     \
         int row = 0;                                                                                                   \
         scratch_begin(b, s, a, (int)thread, &o);                                                                       \
+        unit_begin(&o.unit, 3, (int64_t[]){o.q2, o.pe / 2, o.r2});                                                     \
         for (int64_t index = total * thread / team; index < total * (thread + 1) / team; index++) {                    \
             Chunk chunk = chunk_at(rows, index, row);                                                                  \
             row = chunk.row;                                                                                           \
             body                                                                                                       \
         }                                                                                                              \
+        unit_end();                                                                                                    \
     }
 
 static void implicit_attention(Backend *b, const LegendreShape *s, const AttentionParameters *a, const Rows *rows,
@@ -251,7 +254,7 @@ static void implicit_attention(Backend *b, const LegendreShape *s, const Attenti
 
 /* -- backward -- */
 
-/* dscore in the two layouts that products with keys and with queries need. */
+/* dscore rounded, as the left operand of products with keys and with queries. */
 static void scores_round(const Scratch *o)
 {
     const float *dscore = attend_dscore(o->p, o->score);
@@ -260,7 +263,10 @@ static void scores_round(const Scratch *o)
             vec low = load(dscore + j * o->pp + i), high = splat(0);
             if (j + 1 < o->p)
                 high = load(dscore + (j + 1) * o->pp + i);
-            store_pairs(o->dscore_query + j / 2 * o->pp + i, pack_pairs(low, high));
+            uint32_t column[LANES];
+            store_pairs(column, pack_pairs(low, high));
+            for (int64_t lane = 0; lane < LANES && i + lane < o->pe; lane++)
+                o->dscore_query[(i + lane) * (o->pe / 2) + j / 2] = column[lane];
             store_bf16((uint16_t *)o->dscore_key + j * o->pp + i, low);
             store_bf16((uint16_t *)o->dscore_key + (j + 1) * o->pp + i, high);
         }
@@ -289,8 +295,9 @@ static void step_back(const Scratch *o, int64_t slot, const float *weight)
     attend_back(o->p, o->d, o->score, o->dpooling);
     scores_round(o);
     for (int64_t c = 0; c < dp; c += TILE) {
-        pair_product(pe, pe / 2, o->dscore_query, 1, o->pp, o->key_pairs + c, dp, NULL, o->z, TILE);
-        pair_product(pe, pe / 2, o->dscore_key, o->pp / 2, 1, o->query_pairs + c, dp, NULL, o->z + pe * TILE, TILE);
+        unit_product(&o->unit, pe, pe / 2, o->dscore_query, pe / 2, o->key_pairs + c, dp, NULL, o->z, TILE);
+        unit_product(&o->unit, pe, pe / 2, o->dscore_key, o->pp / 2, o->query_pairs + c, dp, NULL, o->z + pe * TILE,
+                     TILE);
         for (int64_t i = 0; i < pe; i++)
             for (int64_t v = 0; v < TILE; v += LANES)
                 store(o->z + (2 * pe + i) * TILE + v, weight[i] * load(o->line + c + v));
@@ -320,7 +327,7 @@ static void step_adjoint(const Scratch *o, const Chunk *chunk, int64_t t, const 
     for (int64_t c = 0; c < dp; c += TILE) {
         int64_t n = tile_width(o, c);
         float *to = dx + (chunk->first + t) * o->d + c;
-        pair_product(q, o->r2, o->lt, o->r2, 1, o->dz_pairs + c, dp, NULL, o->adjoint + c, dp);
+        unit_product(&o->unit, q, o->r2, o->lt, o->r2, o->dz_pairs + c, dp, NULL, o->adjoint + c, dp);
         if (t + 1 < chunk->count)
             tile_product(q, TILE, q, (TileOperand){w, 1, width}, o->later + c, dp, o->adjoint + c, dp, true);
         if (!dx)
