@@ -258,6 +258,67 @@ static void rows(void **state)
         print_message("this CPU has no AMX: its tiles ran in plain C alone\n");
 }
 
+/* -- activations kept in bfloat16 -- */
+
+enum { HALVES = 1 << 16 };
+
+static double activation_exact(Activation kind, double x, bool slope)
+{
+    double normal = 0.5 * erfc(-x * 0.70710678118654752440), sigmoid = 1 / (1 + exp(-x));
+    switch (kind) {
+    case ACTIVATION_GELU:
+        return slope ? normal + x * exp(-0.5 * x * x) * 0.39894228040143267794 : x * normal;
+    case ACTIVATION_RELU:
+        return slope ? x > 0 : fmax(x, 0);
+    case ACTIVATION_RELU2:
+        return slope ? 2 * fmax(x, 0) : fmax(x, 0) * fmax(x, 0);
+    case ACTIVATION_SILU:
+        return slope ? sigmoid * (1 + x * (1 - sigmoid)) : x * sigmoid;
+    }
+    return 0;
+}
+
+/* Half a unit of the last place of bfloat16, and what the table of gelu may be off by (vector.h). */
+static void check_activation(const char *isa, Activation kind, double x, uint16_t y, bool slope)
+{
+    double exact = activation_exact(kind, x, slope), bound = slope ? 5e-4 : 2e-5;
+    if (isnan(x)) {
+        if (kind == ACTIVATION_GELU || kind == ACTIVATION_SILU)
+            assert_true(isnan(widened(y)));
+    } else if (fabs(x) < 1e10 && !(fabs(widened(y) - exact) <= bound + 0x1.1p-8 * fabs(exact))) {
+        fail_msg("%s, activation %d, %s at %g: %g, not %g", isa, (int)kind, slope ? "slope" : "value", x,
+                 (double)widened(y), exact);
+    }
+}
+
+/* Every number of bfloat16 there is, for every instruction set that runs here. */
+static void activations(void **state)
+{
+    (void)state;
+    static uint16_t x[HALVES], y[HALVES], one[HALVES], dx[HALVES];
+    Backend *b;
+    assert_int_equal(backend_open(BACKEND_CPU, 2, false, &b), LMU_OK);
+    for (int i = 0; i < HALVES; i++) {
+        x[i] = (uint16_t)i;
+        one[i] = 0x3f80;
+    }
+    MachineIsa best = machine_isa();
+    for (MachineIsa isa = ISA_BASE; isa <= best; isa++) {
+        Kernels table = kernels_reference_f32;
+        kernels_simd_override(&table, isa);
+        for (Activation kind = ACTIVATION_GELU; kind <= ACTIVATION_SILU; kind++) {
+            Array in = {x, true}, out = {y, true}, back = {dx, true};
+            table.activate(b, kind, 32, HALVES / 32, in, out);
+            table.activate_back(b, kind, 32, HALVES / 32, in, (Array){one, true}, back, false);
+            for (int i = 0; i < HALVES; i++) {
+                check_activation(machine_isa_name(isa), kind, widened(x[i]), y[i], false);
+                check_activation(machine_isa_name(isa), kind, widened(x[i]), dx[i], true);
+            }
+        }
+    }
+    backend_close(b);
+}
+
 static void other_backends_refuse(void **state)
 {
     (void)state;
@@ -276,6 +337,7 @@ int main(void)
         cmocka_unit_test(rounding),
         cmocka_unit_test(products),
         cmocka_unit_test(rows),
+        cmocka_unit_test(activations),
         cmocka_unit_test(other_backends_refuse),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

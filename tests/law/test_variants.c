@@ -63,7 +63,7 @@ static void agrees_in_bf16(const LawCase *cases, LawProducts products, int64_t s
     assert_int_equal(broken, 0);
 }
 
-/* A number rounded to bfloat16 is off by 2^-9; operands, activations and their gradients are, through a few layers. */
+/* A number rounded to bfloat16 is off by 2^-8; operands, activations and their gradients are, through a few layers. */
 static void in_bf16(void **state)
 {
     (void)state;
