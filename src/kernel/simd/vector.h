@@ -238,7 +238,7 @@ INLINE vec gelu_coefficient(int power, ivec piece)
 
 INLINE vec gelu_near(vec x, vec *slope)
 {
-    vec a = (vec)_mm512_min_ps((__m512)abs_vec(x), (__m512)splat(GELU_END));
+    vec a = (vec)_mm512_min_ps((__m512)splat(GELU_END), (__m512)abs_vec(x));
     ivec piece =
         (ivec)(a * (1 / GELU_PIECE) + 12582912.0f); /* 1.5 * 2^23: rounds, and leaves the piece in the low bits */
     vec c3 = gelu_coefficient(3, piece), second = c3 * a + gelu_coefficient(2, piece);
