@@ -161,33 +161,31 @@ static void chunk_states(const Scratch *o, const Chunk *chunk, const float *w, c
     }
 }
 
-/* gelu of row i of o->z on a tile; and its slope into o->slope, if asked. Padded channels become 0. */
-INLINE void activate(const Scratch *o, int64_t channel, int64_t i, bool slope, vec f[2])
+/* gelu of row i of o->z, vector v of a tile; and its slope into o->slope, if asked. Padded channels become 0. */
+INLINE vec activate(const Scratch *o, int64_t channel, int64_t i, int v, bool slope)
 {
-    for (int v = 0; v < 2; v++) {
-        vec down;
-        f[v] = gelu_near(load(o->z + i * TILE + v * LANES), slope ? &down : NULL);
-        if (slope)
-            store(o->slope + i * o->dp + channel + v * LANES, down);
-    }
-    int64_t n = o->d - channel;
-    if (n < TILE)
-        for (int v = 0; v < 2; v++)
-            for (int lane = 0; lane < LANES; lane++)
-                f[v][lane] = v * LANES + lane < n ? f[v][lane] : 0;
+    static const int32_t places[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    vec down, f = gelu_near(load(o->z + i * TILE + v * LANES), slope ? &down : NULL);
+    if (slope)
+        store(o->slope + i * o->dp + channel + v * LANES, down);
+    if (o->d - channel >= TILE)
+        return f;
+    ivec place = load_pairs((const uint32_t *)places) + (int32_t)(channel + v * LANES);
+    return select_vec(place < (int32_t)o->d, f, splat(0));
 }
 
 /* Two rows of queries or keys, i and i+1 of o->z, rows `at` and at+1 of their kind. */
 INLINE void activate_pair(const Scratch *o, int64_t channel, int64_t i, int64_t at, bool slope, uint32_t *rows,
                           uint32_t *pairs)
 {
-    vec f[2][2];
-    for (int r = 0; r < 2; r++) {
-        activate(o, channel, i + r, slope, f[r]);
-        store_pairs(rows + ((at + r) * o->dp + channel) / 2, pack_row(f[r][0], f[r][1]));
-    }
-    for (int v = 0; slope && v < 2; v++)
-        store_pairs(pairs + at / 2 * o->dp + channel + v * LANES, pack_pairs(f[0][v], f[1][v]));
+    vec a0 = activate(o, channel, i, 0, slope), a1 = activate(o, channel, i, 1, slope);
+    vec b0 = activate(o, channel, i + 1, 0, slope), b1 = activate(o, channel, i + 1, 1, slope);
+    store_pairs(rows + (at * o->dp + channel) / 2, pack_row(a0, a1));
+    store_pairs(rows + ((at + 1) * o->dp + channel) / 2, pack_row(b0, b1));
+    if (!slope)
+        return;
+    store_pairs(pairs + at / 2 * o->dp + channel, pack_pairs(a0, b0));
+    store_pairs(pairs + at / 2 * o->dp + channel + LANES, pack_pairs(a1, b1));
 }
 
 /* Queries, keys and values of step t; for the backward pass slopes and pairs too. */
@@ -202,10 +200,8 @@ INLINE void project(const Scratch *o, int64_t t, bool backward)
         for (int64_t i = 0; i < pe; i += 2)
             activate_pair(o, c, pe + i, i, backward, o->key, o->key_pairs);
         for (int64_t i = 0; i < pe; i++) {
-            vec f[2];
-            activate(o, c, 2 * pe + i, backward, f);
-            store(o->value + i * o->dp + c, f[0]);
-            store(o->value + i * o->dp + c + LANES, f[1]);
+            store(o->value + i * o->dp + c, activate(o, c, 2 * pe + i, 0, backward));
+            store(o->value + i * o->dp + c + LANES, activate(o, c, 2 * pe + i, 1, backward));
         }
     }
 }
