@@ -165,9 +165,10 @@ INLINE void bf16_tile_row(const uint16_t *a, const uint16_t *b, float *c)
 INLINE void bf16_tile_product(int rows, int columns, int64_t blocks, const uint16_t *a, int64_t a_row,
                               const uint16_t *b, int64_t b_column, float *c, int64_t c_row)
 {
+    (void)rows; /* all 16, as the tile instruction does */
     for (int64_t block = 0; block < blocks; block++)
         for (int j = 0; j < columns; j++)
-            for (int i = 0; i < rows; i++)
+            for (int i = 0; i < BF16_TILE; i++)
                 bf16_tile_row(a + i * a_row + block * BF16_DEPTH, b + j * b_column + block * BF16_NUMBERS,
                               c + i * c_row + j * BF16_TILE);
 }

@@ -83,22 +83,19 @@ static void product_rows_bf16(Backend *b, int64_t n, int64_t m, int64_t k, const
 {
     int64_t kp = round_up(k, BF16_DEPTH);
     uint16_t *rounded = b->workspace;
-    PRAGMA(omp parallel num_threads(b->threads) if (n * m * k / LANES > WORTH_THREADS))
-    {
-        bf16_tile_begin();
-        for (int64_t i = 0; i < n; i += BATCH) {
-            int64_t rows = n - i < BATCH ? n - i : BATCH;
-            if (i > 0) {
-                PRAGMA(omp barrier)
-            }
-            PRAGMA(omp for schedule(static))
-            for (int64_t r = 0; r < rows; r++)
-                round_row(k, (const float *)X + (i + r) * k, rounded + r * kp);
+    for (int64_t i = 0; i < n; i += BATCH) {
+        int64_t rows = n - i < BATCH ? n - i : BATCH;
+        PARALLEL_FOR(rows * k) /* few rows are rounded here and now: to wait for threads would take longer */
+        for (int64_t r = 0; r < rows; r++)
+            round_row(k, (const float *)X + (i + r) * k, rounded + r * kp);
+        PRAGMA(omp parallel num_threads(b->threads) if (rows * m * k / LANES > WORTH_THREADS))
+        {
+            bf16_tile_begin();
             PRAGMA(omp for schedule(static) nowait)
             for (int64_t panel = 0; panel < round_up(m, PANEL) / PANEL; panel++)
                 panel_product(rows, m, k, panel, rounded, packed, (const float *)bias, (float *)Y + i * m);
+            bf16_tile_end();
         }
-        bf16_tile_end();
     }
 }
 
