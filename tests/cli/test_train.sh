@@ -1,17 +1,6 @@
 #!/usr/bin/env bash
 # lmu train: runs that are broken off and resumed, the messages of every refusal, and what a user sees.
-set -uo pipefail
-lmu=$1
-work=$(mktemp -d)
-trap 'chmod -R u+w "$work" 2>/dev/null; rm -rf "$work"' EXIT
-export OMP_WAIT_POLICY=passive # waiting threads leave the CPU to the other tests
-checks=0
-failures=0
-
-complain() {
-    echo "FAILED: $*"
-    failures=$((failures + 1))
-}
+. "$(dirname "$0")/common.sh"
 
 # train CODE MESSAGE-PART ARGUMENT...: the part is looked for in everything that was printed.
 train() {
@@ -348,5 +337,4 @@ run_with "$run/last/tokenizer.json" truncate -s 100 tokenizer.json
 run_with "$run/last/trainer.json: is a directory" sh -c 'rm trainer.json; mkdir trainer.json'
 }
 
-echo "$checks checks, $failures failed"
-[ $failures -eq 0 ]
+finish

@@ -1,37 +1,6 @@
 #!/usr/bin/env bash
 # lmu eval, generate and inspect on a model that is trained here in a few seconds, and every way to be refused.
-set -uo pipefail
-lmu=$1
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-export OMP_WAIT_POLICY=passive # other tests want the CPUs too
-failures=0
-
-complain() {
-    echo "FAILED: $*"
-    failures=$((failures + 1))
-}
-
-# works COMMAND...: must succeed; output in $work/out, messages in $work/err
-works() {
-    "$lmu" "$@" >"$work/out" 2>"$work/err" </dev/null || complain "lmu $*: $(tail -c 400 "$work/err")"
-}
-
-# refuse CODE MESSAGE-PART COMMAND...: and nothing on standard output
-refuse() {
-    local expected=$1 part=$2 code
-    shift 2
-    "$lmu" "$@" >"$work/out" 2>"$work/err" </dev/null
-    code=$?
-    [ $code -eq "$expected" ] || complain "lmu $*: exit code $code, not $expected: $(tail -c 400 "$work/err")"
-    grep -qF -- "$part" "$work/err" || complain "lmu $*: '$part' is not in '$(tail -c 400 "$work/err")'"
-    [ ! -s "$work/out" ] || complain "lmu $*: wrote '$(head -c 80 "$work/out")'"
-}
-
-# line PATTERN FILE: some line of the file is this
-line() {
-    grep -qE -- "$1" "$2" || complain "'$1' is not in '$(cat "$2")'"
-}
+. "$(dirname "$0")/common.sh"
 
 # field NAME: a number of eval's JSON in $work/out
 field() {
@@ -388,5 +357,4 @@ refuse 1 "not finite" eval "$work/broken" --data "$valid"
 refuse 1 "is not a number" generate "$work/broken" --prompt x --no-echo
 rm -r "$work/broken"
 
-[ $failures -eq 0 ] && echo "lmu eval, generate, inspect: all as it should be"
-exit $((failures > 0))
+finish
