@@ -180,6 +180,7 @@ refuse 2 "--from and --arch both say what the model is" --from "$run" --arch lmu
 echo '{"arch": "lmu-paper", "dim": 8, "layers": 2, "theta": [4, 16]}' >"$work/model.json"
 train 0 "model lmu-paper" --config "$work/model.json" --data "$work/data" --length 16 --tokens 1k --out "$work/config"
 grep -q '"dim": 8,' "$work/config/last/config.json" || complain "--config: $(cat "$work/config/last/config.json")"
+train 0 "model lmu-paper" --config <(cat "$work/model.json") --data "$work/data" --length 16 --tokens 1k --out "$work/piped"
 settings() { # CODE MESSAGE-PART JSON
     printf '%s' "$3" >"$work/model.json"
     refuse "$1" "$2" --config "$work/model.json" --data "$work/data"
@@ -299,7 +300,7 @@ broken() { # MESSAGE-PART FILE SED-SCRIPT
 broken "version 2; this program reads version 1" trainer.json 's/"version": 1/"version": 2/'
 broken 'key "version" is missing' trainer.json '/"version"/d'
 broken 'key "version" is a string; an integer is expected' trainer.json 's/"version": 1/"version": "1"/'
-broken 'key "position" is missing' trainer.json 's/"position"/"positions"/'
+broken 'key "position" is missing, without which the run cannot go on. Start another one from its model: lmu train --from' trainer.json 's/"position"/"positions"/'
 broken 'key "step" is -1; it goes from 0 to ' trainer.json 's/"step": [0-9]*/"step": -1/'
 broken 'key "step" is 9223372036854775807; it goes from 0 to ' trainer.json 's/"step": [0-9]*/"step": 9223372036854775807/'
 broken 'not valid JSON' trainer.json 's/"step": [0-9]*/"step": 99999999999999999999/'

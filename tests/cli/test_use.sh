@@ -112,6 +112,7 @@ refuse 1 "holds no model" eval "$work/texts" --data "$valid"
 refuse 1 "$work/none.bin" eval "$run" --data "$work/none.bin"
 refuse 1 "$work/none.txt" eval "$run" --data "$work/none.txt"
 refuse 2 "--stride 33 is more than the context of 32" eval "$run" --data "$valid" --stride 33
+refuse 2 "--stride 33 is more than the context of 32" eval "$run" --data "$work/none.txt" --stride 33 # before any text is read
 refuse 2 "knows no --stride" eval "$run" --data "$valid" --stride 3 --carry
 for bad in 0 -1 x 2G 1.5; do
     refuse 2 "--context: " eval "$run" --data "$valid" --context=$bad
@@ -133,8 +134,18 @@ works prepare "$work/train.txt" --tokenizer "$work/other.json" --out "$work/othe
 refuse 1 "$work/others/valid.bin was made with another tokenizer" eval "$run" --data "$work/others/valid.bin"
 cp -r "$run" "$work/odd"
 echo '{"version": 1, "step": "many"}' >"$work/odd/last/trainer.json"
-refuse 1 "$work/odd/last/trainer.json: " eval "$work/odd" --data "$valid"
+refuse 1 "--context tells: $work/odd/last/trainer.json: " eval "$work/odd" --data "$valid"
 works eval "$work/odd" --data "$valid" --context 32
+
+# A pipe that nothing writes to is refused where a file is needed; a text may come through one.
+mkfifo "$work/pipe" "$work/pipe.bin" "$work/pipe.txt"
+refuse 1 "$work/pipe.bin: is no regular file" eval "$run" --data "$work/pipe.bin"
+refuse 1 "$work/pipe: is a pipe that nothing writes to" prepare "$work/valid.txt" --tokenizer "$work/pipe" --out "$work/none"
+rm "$work/odd/last/trainer.json" && mkfifo "$work/odd/last/trainer.json"
+refuse 1 "trainer.json: is a pipe that nothing writes to" eval "$work/odd" --data "$valid"
+cat "$work/valid.txt" >"$work/pipe.txt" &
+works eval "$run" --data "$work/pipe.txt" --json
+[ "$(field loss)" = "$loss" ] || complain "a text from a pipe: $(cat "$work/out")"
 
 # ---- generate ----
 
