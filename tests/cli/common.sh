@@ -57,6 +57,15 @@ line() {
     grep -qE -- "$1" "$2" || complain "'$1' is not in '$(cat "$2")'"
 }
 
+# heeds_signals PROCESS: waits until the program has blocked SIGINT and SIGTERM, which a thread of its own takes then; before, a
+# process in the background of a script ignores SIGINT
+heeds_signals() {
+    until grep -qsE '^SigBlk:.*4002$' "/proc/$1/status"; do
+        kill -0 "$1" 2>/dev/null || return
+        sleep 0.01
+    done
+}
+
 finish() {
     echo "$checks checks, $failures failed"
     exit $((failures > 0))

@@ -76,6 +76,7 @@ find . -maxdepth 1 -name '*.new' | grep -q . && complain "left behind: $(ls -d .
 for delay in 0.05 0.15; do
     "$lmu" prepare large.txt --tokenizer t.json --out stopped >out 2>err &
     process=$!
+    heeds_signals $process
     sleep $delay
     kill -INT $process
     wait $process

@@ -109,7 +109,8 @@ for i in $(seq 300); do cat books/one.txt; done >many.txt
 for i in $(seq 100); do cat many.txt; done >large.txt
 "$lmu" prepare large.txt --tokenizer t.json --out data >out 2>err &
 process=$!
-sleep 0.1
+heeds_signals $process
+sleep 0.05
 kill -INT $process
 wait $process
 code=$?

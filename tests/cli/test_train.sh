@@ -128,6 +128,7 @@ for round in 1 2 3 4 5 6 7 8; do
     rm -rf "$work/struck"
     "$lmu" train --data "$work/data" --out "$work/struck" --dim 128 --layers 1 --tokens 50M --length 64 >"$work/out" 2>&1 </dev/null &
     process=$!
+    heeds_signals $process
     sleep "$(awk -v r=$round 'BEGIN { print 0.5 + r * 0.13 }')"
     kill -INT $process
     wait $process
@@ -147,6 +148,22 @@ train 2 "$run: another process is training there" $tiny --out "$run"
 kill -INT $process
 wait $process
 [ $? -eq 130 ] || complain "the first of two trainers was disturbed"
+
+# OpenMP and oneDNN have no more threads than were asked for; one more takes signals. (Width 128 is work enough to share.)
+for threads in 1 3; do
+    checks=$((checks + 1))
+    run=$work/threads$threads
+    "$lmu" train --data "$work/data" --out "$run" --dim 128 --layers 1 --length 64 --time 60 --log-every 1 --threads $threads \
+        >"$work/out" 2>&1 </dev/null &
+    process=$!
+    while [ "$(reached "$run")" -lt 2 ] && kill -0 $process 2>/dev/null; do
+        sleep 0.01
+    done
+    tasks=$(ls "/proc/$process/task" | wc -l)
+    kill -INT $process
+    wait $process
+    [ "$tasks" -eq $((threads + 1)) ] || complain "--threads $threads: $tasks tasks, not $((threads + 1)): $(tail -n 2 "$work/out")"
+done
 run=$work/killed
 
 # A longer budget for the same run; options that would change the order of the data.

@@ -229,7 +229,8 @@ if [ -w /dev/full ]; then
 fi
 "$lmu" eval "$run" --data "$work/data/train.bin" --context 1k --stride 1 --threads 1 >"$work/out" 2>"$work/err" &
 process=$!
-sleep 1 # it takes many seconds, and shows nothing before
+heeds_signals $process
+sleep 0.5 # it takes many seconds, and shows nothing before
 kill -INT $process
 wait $process
 [ $? -eq 130 ] || complain "an interrupted eval: $(cat "$work/err")"
