@@ -3,6 +3,7 @@
 #   make            builds build/release/lmu
 #   make demo       from raw text to a trained model that writes (FILE=... takes your own text)
 #   make test       installs what is missing, builds and runs the tests
+#   make test-arm64, make test-x86-64   test programs on CPUs that are not here, by qemu
 #   make bench      builds and runs the benchmarks
 #   make interop    checks our files against other programs that read and write them
 #   make format     lays the code out
@@ -11,7 +12,7 @@
 
 BUILD := build/release
 
-.PHONY: all demo test bench interop format docs clean
+.PHONY: all demo test test-arm64 test-x86-64 bench interop format docs clean
 
 all: $(BUILD)/build.ninja
 	cmake --build $(BUILD)
@@ -25,6 +26,9 @@ demo:
 
 test:
 	./scripts/test
+
+test-arm64 test-x86-64: all
+	./scripts/test-emulated $(@:test-%=%) all
 
 bench: all
 	@for bench in $(BUILD)/bench/bench_*; do [ -x "$$bench" ] || continue; echo "# $${bench##*/}"; "$$bench" || exit 1; done

@@ -16,10 +16,11 @@ static lmu_status file_refuse(const char *path, const char *doing)
     return error_set(LMU_IO, "%s: cannot %s: %s", path, doing, strerror(errno));
 }
 
-/* Opens a file for reading and refuses directories, which open() would let through. */
+/* Opens a file for reading and refuses directories, which open() would let through. A pipe is opened without waiting for a
+ * process that writes to it. */
 static lmu_status file_open(const char *path, int *fd, struct stat *about)
 {
-    *fd = open(path, O_RDONLY | O_CLOEXEC);
+    *fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (*fd < 0)
         return file_refuse(path, "open");
     lmu_status status = LMU_OK;
@@ -32,7 +33,7 @@ static lmu_status file_open(const char *path, int *fd, struct stat *about)
     return status;
 }
 
-/* Reads to the end of what may be a pipe; a byte is kept free for the NUL. */
+/* Reads to the end of what may be a pipe, one that a process writes to (--config <(command)); a byte is kept free for the NUL. */
 static lmu_status file_read_all(const char *path, int fd, size_t limit, size_t expected, char **data, size_t *size)
 {
     size_t capacity = 0;
@@ -40,6 +41,8 @@ static lmu_status file_read_all(const char *path, int fd, size_t limit, size_t e
     for (*size = 0;;) {
         ssize_t got = read(fd, *data + *size, capacity - *size - 1);
         if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0 && errno == EAGAIN && fcntl(fd, F_SETFL, 0) == 0) /* a writer that has nothing yet is waited for */
             continue;
         if (got < 0)
             return file_refuse(path, "read");
@@ -67,6 +70,8 @@ lmu_status file_read(const char *path, size_t limit, char **data, size_t *size)
         expected = limit;
     lmu_status status = file_read_all(path, fd, limit, expected, data, size);
     close(fd);
+    if (status == LMU_OK && *size == 0 && S_ISFIFO(about.st_mode))
+        status = error_set(LMU_IO, "%s: is a pipe that nothing writes to; a file is expected", path);
     if (status != LMU_OK) {
         free(*data);
         *data = NULL;

@@ -3,7 +3,7 @@
 #ifndef LMU_BASE_PROGRESS_H
 #define LMU_BASE_PROGRESS_H
 
-#include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 
 #include "base/error.h"
@@ -15,7 +15,7 @@ struct Progress {
     void (*report)(Progress *self, const char *stage, double done, double total, const char *unit, const char *note);
     /* A sentence for the user (a warning, a decision that was made for them). */
     void (*say)(Progress *self, const char *sentence);
-    volatile sig_atomic_t *interrupt; /* non-zero: please stop; may be NULL */
+    atomic_int *interrupt; /* non-zero: please stop; may be NULL */
 };
 
 void progress_report(Progress *progress, const char *stage, double done, double total, const char *unit,

@@ -2,7 +2,7 @@
 #ifndef LMU_CLI_COMMAND_H
 #define LMU_CLI_COMMAND_H
 
-#include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 
 #include "base/field.h"
@@ -39,7 +39,7 @@ lmu_status command_unknown(int argc, char *const *argv);
 
 /* Set by the first SIGINT or SIGTERM of a command that has called command_progress and so looks at it; for other commands, and
  * for all at the second signal, the process ends at once. */
-extern volatile sig_atomic_t command_interrupt, command_heeds_interrupt;
+extern atomic_int command_interrupt, command_heeds_interrupt;
 
 /* A progress line on standard error: redrawn in place on a terminal, one line every few seconds otherwise. progress_end
  * finishes the line that stands. Who takes it promises to stop soon once it says interrupted. */

@@ -92,7 +92,7 @@ static lmu_status open_text(Evaluating *e)
     return status;
 }
 
-/* The windows: as asked for, else as in training; none is longer than the text. */
+/* The windows: as asked for, else as in training. */
 static lmu_status choose_cut(Evaluating *e)
 {
     const EvalOptions *o = e->options;
@@ -101,7 +101,9 @@ static lmu_status choose_cut(Evaluating *e)
         return error_set(LMU_USAGE, "--carry reads the text once and knows no --stride: give one of them");
     if (context == 0) {
         RunRecord record;
-        TRY(run_record_read(o->run, &record));
+        lmu_status status = run_record_read(o->run, &record);
+        if (status != LMU_OK)
+            return error_prefix(status, "how long the windows of training were is not known; --context tells: ");
         context = record.found ? record.length : LENGTH_UNKNOWN;
         if (!record.found)
             progress_say(command_progress(),
@@ -113,22 +115,29 @@ static lmu_status choose_cut(Evaluating *e)
         return error_set(LMU_USAGE,
                          "--stride %lld is more than the context of %lld: tokens between would not be predicted",
                          (long long)o->stride, (long long)context);
-    int64_t longest = e->text.count > 1 ? e->text.count - 1 : 1;
-    e->cut.context = context < longest ? context : longest;
-    e->cut.stride = o->stride > 0 && o->stride < e->cut.context ? o->stride : e->cut.context;
-    e->cut.carry = o->carry;
+    e->cut = (EvalCut){.context = context, .stride = o->stride > 0 ? o->stride : context, .carry = o->carry};
     return LMU_OK;
+}
+
+/* No window is longer than the text. */
+static void limit_cut(EvalCut *cut, int64_t tokens)
+{
+    int64_t longest = tokens > 1 ? tokens - 1 : 1;
+    cut->context = cut->context < longest ? cut->context : longest;
+    cut->stride = cut->stride < cut->context ? cut->stride : cut->context;
 }
 
 static lmu_status evaluating_open(Evaluating *e)
 {
     const EvalOptions *o = e->options;
     TRY(checkpoint_find(o->run, &e->checkpoint));
+    TRY(choose_cut(e)); /* before the text is tokenised, which can take minutes */
     TRY(backend_open(BACKEND_CPU, (int)o->threads, false, &e->backend));
     TRY(backend_choose_compute(e->backend, (ComputeChoice)o->compute));
     TRY(engine_open(e->backend, e->checkpoint, &e->engine));
     TRY(open_text(e));
-    return choose_cut(e);
+    limit_cut(&e->cut, e->text.count);
+    return LMU_OK;
 }
 
 static void evaluating_close(Evaluating *e)

@@ -38,7 +38,7 @@ const Command *const commands[] = {
 
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_INTERRUPTED = 130 };
 
-volatile sig_atomic_t command_interrupt, command_heeds_interrupt;
+atomic_int command_interrupt, command_heeds_interrupt;
 
 /* Waits for signals, for all threads. The first one asks a command that promised to look to stop where it can save, and ends any
  * other; the second ends the program at once. */

@@ -1,4 +1,5 @@
 /* The Legendre memory as an operator of its own: M_t = Abar M_{t-1} + Bbar x_t (Voelker et al. 2019). */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/memory.h"
@@ -47,17 +48,21 @@ Tensor *legendre_constant(Graph *g, const LegendreSpec *spec)
     if (q < 1 || q > LEGENDRE_ORDER_LIMIT)
         return graph_fail(g, LMU_USAGE, "a Legendre memory of order %lld: the order must be 1 to %d", (long long)q,
                           LEGENDRE_ORDER_LIMIT);
+    char name[64]; /* layers of the same system share it: solving it takes far longer than finding it */
+    snprintf(name, sizeof name, "legendre %lld %a%s", (long long)q, spec->theta, spec->scaled ? " scaled" : "");
+    Tensor *constant = graph_constant_find(g, name);
+    if (constant)
+        return constant;
     double *space;
     lmu_status status =
         memory_new(&space, (size_t)(q * q + q + shape[0] * shape[1]), sizeof *space, "a Legendre system");
     if (status != LMU_OK)
         return graph_fail(g, status, "%s", lmu_error_message());
     double *abar = space, *bbar = abar + q * q, *w = bbar + q;
-    Tensor *constant = NULL;
     status = legendre_discretise(q, spec->theta, spec->scaled, abar, bbar);
     if (status == LMU_OK) {
         legendre_chunk_matrix(q, LEGENDRE_CHUNK, abar, bbar, w);
-        constant = graph_constant(g, 2, shape, w);
+        constant = graph_constant(g, name, 2, shape, w);
     } else {
         graph_fail(g, status, "%s", lmu_error_message());
     }

@@ -1,4 +1,5 @@
 /* Building a graph. */
+#include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -253,33 +254,30 @@ Tensor *graph_param(Graph *g, const char *name, int rank, const int64_t *shape, 
     return tensor;
 }
 
-/* A constant of this shape with these values that the graph has already; NULL if there is none. */
-static Tensor *constant_find(const Graph *g, int rank, const int64_t *shape, const double *values)
+Tensor *graph_constant_find(const Graph *g, const char *name)
 {
     for (Tensor *tensor = g->tensors; tensor; tensor = tensor->next)
-        if (tensor->kind == TENSOR_CONSTANT && tensor->rank == rank &&
-            memcmp(tensor->shape, shape, (size_t)rank * sizeof *shape) == 0 &&
-            memcmp(tensor->constant, values, (size_t)tensor_stride(tensor) * sizeof *values) == 0)
+        if (tensor->kind == TENSOR_CONSTANT && strcmp(tensor->constant_name, name) == 0)
             return tensor;
     return NULL;
 }
 
-Tensor *graph_constant(Graph *g, int rank, const int64_t *shape, const double *values)
+Tensor *graph_constant(Graph *g, const char *name, int rank, const int64_t *shape, const double *values)
 {
     if (g->status != LMU_OK)
         return NULL;
-    Tensor *same = constant_find(g, rank, shape, values);
-    if (same)
-        return same;
+    assert(!graph_constant_find(g, name));
     Tensor *tensor = graph_tensor(g, TENSOR_CONSTANT, LEAD_NONE, rank, shape);
     if (!tensor)
         return NULL;
     int64_t numbers = tensor_stride(tensor);
     double *copy = arena_alloc(g->arena, (size_t)numbers, sizeof *copy);
-    if (!copy)
+    char *own_name = arena_alloc(g->arena, strlen(name) + 1, 1);
+    if (!copy || !own_name)
         return graph_fail(g, LMU_MEMORY, "no memory for a constant");
     memcpy(copy, values, (size_t)numbers * sizeof *copy);
     tensor->constant = copy;
+    tensor->constant_name = strcpy(own_name, name);
     return tensor;
 }
 

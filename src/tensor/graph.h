@@ -60,12 +60,13 @@ struct Tensor {
     Lead lead;
     int rank;
     int64_t shape[TENSOR_RANK];
-    bool integer;        /* int32 ids, not Real */
-    int64_t bound;       /* of an integer input: its ids must be below this; 0: none */
-    bool differentiable; /* an input whose gradient is wanted */
-    Node *producer;      /* NULL unless an activation */
-    Param *param;        /* TENSOR_PARAM */
-    const double *constant;
+    bool integer;           /* int32 ids, not Real */
+    int64_t bound;          /* of an integer input: its ids must be below this; 0: none */
+    bool differentiable;    /* an input whose gradient is wanted */
+    Node *producer;         /* NULL unless an activation */
+    Param *param;           /* TENSOR_PARAM */
+    const double *constant; /* TENSOR_CONSTANT, with its name */
+    const char *constant_name;
     /* Set by the plan: */
     bool wanted;              /* a gradient is computed for it */
     bool half, half_gradient; /* it, or its gradient, is kept in bfloat16 */
@@ -149,8 +150,9 @@ Tensor *graph_positions(Graph *g);
 Tensor *graph_input(Graph *g, int64_t d, bool differentiable);
 /* The parameter "SCOPE.name"; see params_get. */
 Tensor *graph_param(Graph *g, const char *name, int rank, const int64_t *shape, Init init, ParamRole role);
-/* Numbers that never change; equal ones are kept once. */
-Tensor *graph_constant(Graph *g, int rank, const int64_t *shape, const double *values);
+/* Numbers that never change, under a name that tells them from all others: who needs them again finds them by it. */
+Tensor *graph_constant(Graph *g, const char *name, int rank, const int64_t *shape, const double *values);
+Tensor *graph_constant_find(const Graph *g, const char *name); /* NULL if the graph has none of this name */
 /* Names inside a scope get its name and a dot before them. */
 void graph_scope(Graph *g, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* The same, and what is built inside may be computed again in the backward pass: for a layer of a deep model, through which little

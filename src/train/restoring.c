@@ -53,6 +53,12 @@ static lmu_status read_position(const Trainer *t, const char *path, const json_t
 {
     json_t *object;
     int64_t most = INT64_MAX / 4 / trainer_step_tokens(t); /* so that tokens can be counted */
+    if (!json_object_get(json, "position"))
+        return error_set(
+            LMU_FORMAT,
+            "%s: key \"position\" is missing, without which the run cannot go on. Start another one from its "
+            "model: lmu train --from %s --data %s --out NEW",
+            path, t->request->run, t->config->data);
     TRY(json_get_object(path, json, "position", &object));
     TRY(json_get_integer(path, object, "step", 0, most, &at->step));
     TRY(json_get_integer(path, object, "evaluated", -1, at->step, &at->evaluated));

@@ -5,10 +5,12 @@
 
 #include <cmocka.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -110,6 +112,37 @@ static void test_read(void **state)
     assert_int_equal(file_read("/proc/self/status", 1 << 20, &data, &size), LMU_OK);
     assert_true(size > 100);
     free(data);
+}
+
+/* A pipe that nothing writes to is refused at once, whoever might come later; one with a writer is read to its end. */
+static void test_pipes(void **state)
+{
+    (void)state;
+    char *data;
+    size_t size;
+    FileMap map;
+    assert_int_equal(mkfifo("pipe", 0600), 0);
+    alarm(60); /* a test that waits is killed */
+    assert_message(file_read("pipe", 99, &data, &size), LMU_IO, "pipe: is a pipe that nothing writes to");
+    assert_null(data);
+    assert_message(file_map("pipe", &map), LMU_IO, "pipe: is no regular file");
+    pid_t writer = fork();
+    if (writer == 0) {
+        int fd = open("pipe", O_WRONLY); /* waits for the reader */
+        usleep(200000);
+        _exit(fd < 0 || write(fd, "late", 4) != 4);
+    }
+    lmu_status status = LMU_IO;
+    for (int i = 0; i < 200 && status != LMU_OK; i++) {
+        status = file_read("pipe", 99, &data, &size);
+        usleep(20000);
+    }
+    assert_int_equal(status, LMU_OK);
+    assert_int_equal(size, 4);
+    assert_memory_equal(data, "late", 5);
+    free(data);
+    assert_int_equal(waitpid(writer, NULL, 0), writer);
+    alarm(0);
 }
 
 static void test_map(void **state)
@@ -312,6 +345,7 @@ int main(void)
 #define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, enter_folder, leave_folder)
     const struct CMUnitTest tests[] = {
         IN_FOLDER(test_read),
+        IN_FOLDER(test_pipes),
         IN_FOLDER(test_map),
         IN_FOLDER(test_writer_replaces_whole),
         IN_FOLDER(test_abort_leaves_nothing),

@@ -1,50 +1,19 @@
 #!/usr/bin/env bash
 # lmu prepare, for real: its options and report, bad corpora with --skip-bad, giant documents, and being killed at any moment.
-set -uo pipefail
-lmu=$1
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+. "$(dirname "$0")/common.sh"
 cd "$work" || exit 1
-failures=0
-
-complain() {
-    echo "FAILED: $*"
-    failures=$((failures + 1))
-}
-
-# refuse CODE MESSAGE-PART ARGUMENT...
-refuse() {
-    local expected=$1 part=$2 code
-    shift 2
-    "$lmu" "$@" >out 2>err </dev/null
-    code=$?
-    [ $code -eq "$expected" ] || complain "lmu $*: exit code $code, not $expected"
-    grep -qF -- "$part" err || complain "lmu $*: '$part' is not in '$(cat err)'"
-}
-
-# accept ARGUMENT...
-accept() {
-    "$lmu" "$@" >out 2>err || complain "lmu $*: exit code $?: $(cat err)"
-}
-
-# said PART...: each is in the last output
-said() {
-    for part; do
-        grep -qF -- "$part" out || complain "'$part' is not in '$(cat out)'"
-    done
-}
 
 for i in $(seq 400); do
     echo "Chapter $i. The sea, the sea! And $i ships in the sea; they've said it's the end of chapter $i."
 done >book.txt
-accept tokenizer train book.txt --vocabulary 300 --out t.json
+works tokenizer train book.txt --vocabulary 300 --out t.json
 
 # ---- fields, duplicates, bad documents ----
 printf '{"body": "one sea"}\n{"body": "two seas"}\n{"body": "one sea"}\n' >body.jsonl
 printf '{"body": "two seas"}\n{"body": "three"}\n' >held.jsonl
 refuse 1 'body.jsonl:1: the field "text" is missing' prepare body.jsonl --tokenizer t.json --out x
-accept tokenizer train body.jsonl --field body --vocabulary 257 --out body.json
-accept prepare body.jsonl --valid held.jsonl --field body --deduplicate --tokenizer t.json --out once
+works tokenizer train body.jsonl --field body --vocabulary 257 --out body.json
+works prepare body.jsonl --valid held.jsonl --field body --deduplicate --tokenizer t.json --out once
 said 'dropped          2 duplicates' 'train           2 documents' 'valid           1 documents'
 
 mkdir bad
@@ -62,7 +31,7 @@ for stop in b.jsonl:2 'c.txt.zst: truncated' 'is NUL' 'e.txt: cannot read' 'f.tx
     refuse 1 "$stop" prepare "bad/$name" --tokenizer t.json --out x
 done
 refuse 1 'bad/b.jsonl:2: column' prepare bad --tokenizer t.json --out x
-accept prepare bad --skip-bad --valid held.jsonl --field text --valid bad/g.txt --tokenizer t.json --out good
+works prepare bad --skip-bad --valid held.jsonl --field text --valid bad/g.txt --tokenizer t.json --out good
 said 'train           4 documents' 'valid           1 documents' \
     'skipped          1 files that cannot be read; the first: bad/e.txt: cannot read' \
     'skipped          1 zstd files that are damaged or truncated; the first: bad/c.txt.zst: truncated' \
@@ -73,24 +42,24 @@ said 'train           4 documents' 'valid           1 documents' \
 [ -e x ] && complain "a directory was written by a command that failed"
 
 printf 'a<|endoftext|>b' >special.txt
-accept prepare special.txt --valid book.txt --tokenizer t.json --out plain
-accept prepare special.txt --valid book.txt --specials --tokenizer t.json --out special
+works prepare special.txt --valid book.txt --tokenizer t.json --out plain
+works prepare special.txt --valid book.txt --specials --tokenizer t.json --out special
 [ "$(stat -c %s plain/train.bin)" -gt "$(stat -c %s special/train.bin)" ] || complain "--specials changed nothing"
 
 # ---- giant documents: one line without a line break, one without a space ----
 for i in $(seq 250); do tr '\n' ' ' <book.txt; done >line.txt
 { printf '{"text": "' && cat line.txt && printf '"}\n'; } >line.jsonl
 head -c 10000000 /dev/zero | tr '\0' a >run.txt
-accept prepare line.txt --valid run.txt --tokenizer t.json --out giant --threads 1
-accept prepare line.jsonl --valid run.txt --tokenizer t.json --out giant2 --threads 3
+works prepare line.txt --valid run.txt --tokenizer t.json --out giant --threads 1
+works prepare line.jsonl --valid run.txt --tokenizer t.json --out giant2 --threads 3
 cmp -s giant/train.bin giant2/train.bin || complain "a line of .jsonl gave other ids than the same text as a file"
 cmp -s giant/valid.bin giant2/valid.bin || complain "the number of threads changed a run of one character"
 
 # ---- killed: DIR is as it was, or new and whole; and what was left is removed by the next run ----
 for i in $(seq 4); do cat line.txt; done >large.txt
-accept prepare book.txt --tokenizer t.json --out data
+works prepare book.txt --tokenizer t.json --out data
 cp -r data old
-accept prepare large.txt --tokenizer t.json --out new
+works prepare large.txt --tokenizer t.json --out new
 for delay in 0.02 0.05 0.1 0.15 0.2 0.25 0.3 0.4; do
     "$lmu" prepare large.txt --tokenizer t.json --out data >out 2>err &
     process=$!
@@ -99,7 +68,7 @@ for delay in 0.02 0.05 0.1 0.15 0.2 0.25 0.3 0.4; do
     wait $process 2>/dev/null
     diff -r data old >/dev/null || diff -r data new >/dev/null || complain "killed after $delay s: data is neither old nor new"
 done
-accept prepare book.txt --tokenizer t.json --out data
+works prepare book.txt --tokenizer t.json --out data
 diff -r data old >/dev/null || complain "after being killed, prepare gave other files"
 find . -maxdepth 1 -name '*.new' | grep -q . && complain "left behind: $(ls -d ./*.new)"
 
@@ -107,6 +76,7 @@ find . -maxdepth 1 -name '*.new' | grep -q . && complain "left behind: $(ls -d .
 for delay in 0.05 0.15; do
     "$lmu" prepare large.txt --tokenizer t.json --out stopped >out 2>err &
     process=$!
+    heeds_signals $process
     sleep $delay
     kill -INT $process
     wait $process
@@ -120,5 +90,4 @@ for delay in 0.05 0.15; do
 done
 find . -maxdepth 1 -name '*.new' | grep -q . && complain "left behind: $(ls -d ./*.new)"
 
-echo "$failures failed"
-[ $failures -eq 0 ]
+finish

@@ -14,7 +14,7 @@
 #include "base/machine.h"
 #include "cli/command.h"
 
-volatile sig_atomic_t command_interrupt, command_heeds_interrupt;
+atomic_int command_interrupt, command_heeds_interrupt;
 const Command *const commands[] = {NULL};
 
 static double fake_now;

@@ -1,32 +1,8 @@
 #!/usr/bin/env bash
 # lmu tokenizer and lmu prepare, for real: what they do, and every bad file with its message and exit code.
-set -uo pipefail
-lmu=$1
+. "$(dirname "$0")/common.sh"
 golden=$PWD/tests/golden
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
-failures=0
-
-complain() {
-    echo "FAILED: $*"
-    failures=$((failures + 1))
-}
-
-# refuse CODE MESSAGE-PART ARGUMENT...
-refuse() {
-    local expected=$1 part=$2 code
-    shift 2
-    "$lmu" "$@" >out 2>err </dev/null
-    code=$?
-    [ $code -eq "$expected" ] || complain "lmu $*: exit code $code, not $expected"
-    grep -qF -- "$part" err || complain "lmu $*: '$part' is not in '$(cat err)'"
-}
-
-# accept ARGUMENT...
-accept() {
-    "$lmu" "$@" >out 2>err || complain "lmu $*: exit code $?: $(cat err)"
-}
 
 # ---- train ----
 mkdir books
@@ -34,11 +10,11 @@ for i in $(seq 40); do
     echo "Chapter $i. The sea, the sea! And $i ships in the sea; they've said it's the end of chapter $i."
 done >books/one.txt
 printf '{"text": "N\\u00e4chte am Meer \\u2014 the end."}\n{"text": "\\ud83d\\ude00 the land"}\n' | zstd -q >books/two.jsonl.zst
-accept tokenizer train books --vocabulary 300 --out t.json
+works tokenizer train books --vocabulary 300 --out t.json
 grep -q '^300 tokens written to t.json$' out || complain "train said '$(cat out)'"
-accept tokenizer train books --vocabulary 300 --out again.json --threads 3
+works tokenizer train books --vocabulary 300 --out again.json --threads 3
 cmp -s t.json again.json || complain "the number of threads changed the vocabulary"
-accept tokenizer train books/one.txt --vocabulary 90k --out small.json
+works tokenizer train books/one.txt --vocabulary 90k --out small.json
 grep -q 'too small for a vocabulary of 90000' err || complain "nothing said of a small text: '$(cat err)'"
 
 refuse 2 'out' tokenizer train books --vocabulary 300
@@ -79,27 +55,27 @@ refuse 1 'cut.json: not valid JSON at line' tokenizer encode --tokenizer cut.jso
 sed 's/"BPE"/"Unigram"/' t.json >other.json
 refuse 1 'other.json: a model of type Unigram is not supported' tokenizer encode --tokenizer other.json odd
 echo '5 x 7' >ids
-refuse 1 'byte 2 of the input is no part of a token id' tokenizer decode --tokenizer t.json ids
+fails 1 'byte 2 of the input is no part of a token id' tokenizer decode --tokenizer t.json ids
 echo '5, 300' >ids
-refuse 1 'byte 3 of the input starts an id outside of the vocabulary of 300' tokenizer decode --tokenizer t.json ids
+fails 1 'byte 3 of the input starts an id outside of the vocabulary of 300' tokenizer decode --tokenizer t.json ids
 echo '99999999999999999999999' >ids
-refuse 1 'outside of the vocabulary' tokenizer decode --tokenizer t.json ids
+fails 1 'outside of the vocabulary' tokenizer decode --tokenizer t.json ids
 echo '-1' >ids
-refuse 1 'byte 0 of the input is no part of a token id' tokenizer decode --tokenizer t.json ids
+fails 1 'byte 0 of the input is no part of a token id' tokenizer decode --tokenizer t.json ids
 
 # ---- prepare ----
-accept prepare books --tokenizer t.json --out data
+works prepare books --tokenizer t.json --out data
 [ "$(ls data)" = "$(printf 'tokenizer.json\ntrain.bin\nvalid.bin')" ] || complain "data holds $(ls data)"
 [ "$(grep -c ' bytes a token' out)" = 2 ] || complain "prepare said '$(cat out)'"
 cmp -s t.json data/tokenizer.json || complain "the copy of the tokenizer is another"
 cp -r data first
-accept prepare books --tokenizer t.json --out data --threads 3
+works prepare books --tokenizer t.json --out data --threads 3
 diff -r data first >/dev/null || complain "prepare a second time gave other files"
-accept prepare books/one.txt --tokenizer t.json --out single --valid-fraction 0.1
+works prepare books/one.txt --tokenizer t.json --out single --valid-fraction 0.1
 grep -q 'There is one document, so its last' err || complain "nothing said of a single document: '$(cat err)'"
-accept prepare books --valid books/one.txt --tokenizer t.json --out own
+works prepare books --valid books/one.txt --tokenizer t.json --out own
 cp one_line one_line.txt
-accept prepare one_line.txt --tokenizer t.json --out line
+works prepare one_line.txt --tokenizer t.json --out line
 
 refuse 2 'out' prepare books --tokenizer t.json
 refuse 2 'tokenizer' prepare books --out x
@@ -133,7 +109,8 @@ for i in $(seq 300); do cat books/one.txt; done >many.txt
 for i in $(seq 100); do cat many.txt; done >large.txt
 "$lmu" prepare large.txt --tokenizer t.json --out data >out 2>err &
 process=$!
-sleep 0.1
+heeds_signals $process
+sleep 0.05
 kill -INT $process
 wait $process
 code=$?
@@ -145,5 +122,4 @@ find . -maxdepth 1 -name '*.new' | grep -q . && complain "left behind: $(ls -d .
 cp "$golden/text_tokenizer.json" own/tokenizer.json
 refuse 1 'was made with another tokenizer' ngram --data own --length 8
 
-echo "$failures failed"
-[ $failures -eq 0 ]
+finish

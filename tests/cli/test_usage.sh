@@ -1,30 +1,14 @@
 #!/usr/bin/env bash
 # Bad command lines: every one has its exit code and its message, on standard error and nowhere else.
-set -uo pipefail
-lmu=$1
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-checks=0
-failures=0
+. "$(dirname "$0")/common.sh"
 
-complain() {
-    echo "FAILED: $*"
-    failures=$((failures + 1))
-}
-
-# expect CODE MESSAGE-PART ARGUMENT...: for code 0 the part is looked for in the output, else in the messages.
+# expect CODE MESSAGE-PART ARGUMENT...: for code 0 the part is looked for in the output, else in the messages
 expect() {
-    local code=$1 part=$2 got stream
-    shift 2
-    checks=$((checks + 1))
-    "$lmu" "$@" >"$work/out" 2>"$work/err" </dev/null
-    got=$?
-    [ $got -eq "$code" ] || complain "lmu $*: exit code $got, not $code: $(head -c 300 "$work/err")"
-    stream=err
-    [ "$code" -eq 0 ] && stream=out
-    grep -qF -- "$part" "$work/$stream" || complain "lmu $*: '$part' is not in '$(head -c 300 "$work/$stream")'"
-    if [ "$code" -ne 0 ] && [ -s "$work/out" ]; then
-        complain "lmu $*: printed '$(head -c 80 "$work/out")' on standard output"
+    if [ "$1" -eq 0 ]; then
+        works "${@:3}"
+        said "$2"
+    else
+        refuse "$@"
     fi
 }
 
@@ -126,5 +110,4 @@ checks=$((checks + 1))
 (trap '' PIPE; "$lmu" help --markdown 2>"$work/err" | true)
 [ -s "$work/err" ] && complain "a closed pipe: $(cat "$work/err")"
 
-echo "$checks checks, $failures failed"
-[ $failures -eq 0 ]
+finish

@@ -388,7 +388,7 @@ static void test_character_begun_by_the_prompt(void **state)
 static void test_stops(void **state)
 {
     (void)state;
-    static volatile sig_atomic_t raised = 1;
+    static atomic_int raised = 1;
     Session *session = fresh_session();
     Written written = {.most = 3};
     GenerateReport report;

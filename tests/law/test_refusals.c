@@ -57,7 +57,10 @@ static Tensor *weight(Graph *g, const char *name, int rank, int64_t rows, int64_
 static Tensor *constant(Graph *g, int rank, int64_t rows, int64_t columns)
 {
     static const double zeros[256];
-    return graph_constant(g, rank, (int64_t[]){rows, columns}, zeros);
+    char name[64];
+    snprintf(name, sizeof name, "%d zeros %lld %lld", rank, (long long)rows, (long long)columns);
+    Tensor *found = graph_constant_find(g, name);
+    return found ? found : graph_constant(g, name, rank, (int64_t[]){rows, columns}, zeros);
 }
 
 static const LegendreSpec memory = {.order = 4, .theta = 10};

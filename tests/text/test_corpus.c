@@ -351,7 +351,7 @@ static void test_skip_bad(void **state)
 static void test_interrupted(void **state)
 {
     (void)state;
-    volatile sig_atomic_t stop = 1;
+    atomic_int stop = 1;
     Progress progress = {.interrupt = &stop};
     char *path = scratch_text("a.txt", "text");
     Corpus *corpus;

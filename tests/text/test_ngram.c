@@ -331,7 +331,7 @@ static void order_helps_where_there_is_something_to_learn(void **state)
     assert_in_range(loss[3] * 1000, entropy * 1000, (entropy + 0.3) * 1000);
 }
 
-static volatile sig_atomic_t stop = 1;
+static atomic_int stop = 1;
 
 static void bad_calls_are_refused(void **state)
 {

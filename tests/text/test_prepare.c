@@ -475,7 +475,7 @@ static void test_failure_leaves_the_old(void **state)
     assert_refused(
         prepare(scratch_text("t.txt", "the sea"), scratch_path("none.txt"), out, (PrepareOptions){0}, &unused), LMU_IO,
         "none.txt");
-    volatile sig_atomic_t stop = 1;
+    atomic_int stop = 1;
     Progress progress = {.interrupt = &stop};
     char *input = scratch_path("t.txt");
     PrepareOptions options = {.inputs = &input, .input_count = 1, .out = out};

@@ -87,7 +87,7 @@ static void test_long_document(void **state)
 static void test_refused(void **state)
 {
     (void)state;
-    static volatile sig_atomic_t raised = 1;
+    static atomic_int raised = 1;
     Shard shard;
     char *input = scratch_path("none.txt");
     assert_refused(shard_from_text(&input, 1, tokenizer, 1, NULL, &shard), LMU_IO, "none.txt");

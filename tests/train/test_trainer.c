@@ -36,7 +36,7 @@ static void make_corpus(void)
 /* A Progress that asks to stop at its `stop_at`-th report (0: never) and remembers what was said. */
 typedef struct Listener {
     Progress progress;
-    volatile sig_atomic_t interrupt;
+    atomic_int interrupt;
     int reports, stop_at;
     bool stop_evaluating; /* at the first report of an evaluation */
     char said[2048];
