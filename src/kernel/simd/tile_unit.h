@@ -23,10 +23,21 @@ typedef struct TileShapes { /* as LDTILECFG reads it */
 
 #include <immintrin.h>
 
-#define tile_configure(shapes) _tile_loadconfig(shapes)
+/* GCC 12 does not know that configuring and loading read memory: what was stored before must be there. */
+#define TILE_READS() __asm__ volatile("" ::: "memory")
+
+#define tile_configure(shapes)                                                                                         \
+    do {                                                                                                               \
+        TILE_READS();                                                                                                  \
+        _tile_loadconfig(shapes);                                                                                      \
+    } while (0)
 #define tile_release() _tile_release()
 #define tile_zero(t) _tile_zero(t)
-#define tile_load(t, from, stride) _tile_loadd(t, from, (size_t)(stride)) /* rows `stride` bytes apart */
+#define tile_load(t, from, stride) /* rows `stride` bytes apart */                                                     \
+    do {                                                                                                               \
+        TILE_READS();                                                                                                  \
+        _tile_loadd(t, from, (size_t)(stride));                                                                        \
+    } while (0)
 #define tile_store(t, to, stride) _tile_stored(t, to, (size_t)(stride))
 /* c [rows x columns] += a [rows x k pairs] b [k x columns pairs], of bfloat16 with float sums. */
 #define tile_dot(c, a, b) _tile_dpbf16ps(c, a, b)
