@@ -23,7 +23,7 @@ typedef struct Rows {
 } Rows;
 
 typedef enum Activation { ACTIVATION_GELU, ACTIVATION_RELU, ACTIVATION_RELU2, ACTIVATION_SILU } Activation;
-typedef enum NormKind { NORM_LAYER, NORM_RMS } NormKind;
+typedef enum NormKind { NORM_LAYER, NORM_RMS, NORM_NONE } NormKind; /* the last: of layers, not of kernels */
 
 /* C (+)= op(A) op(B) (+ bias along columns): op(A) is M x K, op(B) is K x N, C is M x N. */
 typedef struct Product {
@@ -153,6 +153,16 @@ struct Kernels {
                                   bool add);
     /* Bytes of workspace that the two above need. */
     size_t (*causal_attention_workspace)(Backend *, int64_t d, int64_t heads);
+
+    /* -- long short-term memory of H cells: z [N x 4H], recurrent [4H x H], y [N x H]; state [slots x 2H], h then c (NULL: zero);
+     *    start [B x 2H], gates [N x 4H] and cell [N x H] are kept for the backward pass ------------------------------- */
+    void (*lstm)(Backend *, const Rows *, int64_t h, const Real *z, const Real *recurrent, Real *state, Real *start,
+                 Real *gates, Real *cell, Real *y);
+    /* dz, drecurrent (+)=; either may be NULL. No gradient flows into the state. */
+    void (*lstm_back)(Backend *, const Rows *, int64_t h, const Real *recurrent, const Real *start, const Real *gates,
+                      const Real *cell, const Real *y, const Real *dy, Real *dz, bool add, Real *drecurrent,
+                      bool add_recurrent);
+    size_t (*lstm_workspace)(Backend *, int64_t tokens, int64_t h); /* bytes for the two above */
 
     /* -- optimiser ---------------------------------------------------------------------------------------------- */
     void (*sum_squares)(Backend *, int64_t n, const Real *x,

@@ -14,6 +14,8 @@
 
 #include "kernel/reference/attention.h"
 
+#include "kernel/reference/lstm.h"
+
 #include "kernel/reference/optimiser.h"
 
 const Kernels kernels_reference_f32 = {

@@ -10,6 +10,7 @@
     void simd_loss_##variant(Kernels *);                                                                               \
     void simd_legendre_##variant(Kernels *);                                                                           \
     void simd_attention_##variant(Kernels *);                                                                          \
+    void simd_lstm_##variant(Kernels *);                                                                               \
     void simd_optimiser_##variant(Kernels *);                                                                          \
     void simd_implicit_bf16_##variant(Kernels *);                                                                      \
     static void override_##variant(Kernels *table)                                                                     \
@@ -22,6 +23,7 @@
         simd_loss_##variant(table);                                                                                    \
         simd_legendre_##variant(table);                                                                                \
         simd_attention_##variant(table);                                                                               \
+        simd_lstm_##variant(table);                                                                                    \
         simd_optimiser_##variant(table);                                                                               \
     }
 

@@ -4,6 +4,6 @@
 
 #include "model/model.h"
 
-extern const Architecture architecture_lmu, architecture_lmu_paper, architecture_transformer;
+extern const Architecture architecture_lmu, architecture_lmu_paper, architecture_transformer, architecture_lstm;
 
 #endif

@@ -19,7 +19,7 @@ static const Field fields[] = {
     FIELD_REALS_OF(ModelConfig, theta, "32", 0.1, 1e6, "steps",
                    "window of the Legendre memory; one for all layers or a comma-separated list with one for each"),
     FIELD_FLAG_OF(ModelConfig, scaled, "false", "keep the memory in the basis in which it is dissipative"),
-    FIELD_CHOICE_OF(ModelConfig, norm, "layer", "layer|rms", "kind of norm"),
+    FIELD_CHOICE_OF(ModelConfig, norm, "layer", "layer|rms|none", "kind of norm"),
     FIELD_CHOICE_OF(ModelConfig, feed_forward, "gelu", "gelu|relu|relu2|swiglu", "kind of feed-forward network"),
     FIELD_REAL_OF(ModelConfig, feed_width, "4", 0.01, 64, "times dim", "width of the feed-forward network"),
     FIELD_COUNT_OF(ModelConfig, heads, "0", 0, 1024, "heads",

@@ -10,7 +10,7 @@
 #include "op/op.h"
 
 const Architecture *const architectures[] = {&architecture_lmu, &architecture_lmu_paper, &architecture_transformer,
-                                             NULL};
+                                             &architecture_lstm, NULL};
 
 const Architecture *architecture_find(const char *name)
 {

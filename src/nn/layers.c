@@ -21,6 +21,8 @@ Tensor *nn_norm(Graph *g, Tensor *x, NormKind kind, const char *name)
 {
     if (!graph_ready(g, 1, &x))
         return NULL;
+    if (kind == NORM_NONE)
+        return x;
     int64_t d = x->shape[x->rank - 1];
     graph_scope(g, "%s", name);
     Tensor *gain = graph_param(g, "weight", 1, &d, (Init){.kind = INIT_ONES}, PARAM_VECTOR);

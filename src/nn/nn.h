@@ -10,7 +10,7 @@
 /* NAME.weight [dim x inputs], NAME.bias [dim] if `bias`. */
 Tensor *nn_linear(Graph *g, Tensor *x, int64_t dim, bool bias, const char *name);
 
-/* NAME.weight [D] and, for NORM_LAYER, NAME.bias [D]. */
+/* NAME.weight [D] and, for NORM_LAYER, NAME.bias [D]; x itself for NORM_NONE. */
 Tensor *nn_norm(Graph *g, Tensor *x, NormKind kind, const char *name);
 
 /* The hidden layer of a feed-forward network. SWIGLU (Shazeer 2020) is silu(x W_gate) * (x W_up). */
@@ -30,5 +30,8 @@ Tensor *nn_implicit_attention(Graph *g, Tensor *x, const LegendreSpec *legendre,
 /* Causal softmax attention with H heads: NAME.qkv [3D x D] and NAME.out [D x D], with biases if `bias`. State: keys and
  * values of up to `context` tokens a row. */
 Tensor *nn_causal_attention(Graph *g, Tensor *x, int64_t heads, int64_t context, bool bias, const char *name);
+
+/* LSTM of H cells: NAME.input [4H x D] with a bias, NAME.recurrent [4H x H]; state [2H] a row. */
+Tensor *nn_lstm(Graph *g, Tensor *x, int64_t hidden, const char *name);
 
 #endif

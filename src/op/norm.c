@@ -51,6 +51,8 @@ Tensor *op_norm(Graph *g, NormKind kind, Tensor *x, Tensor *gain, Tensor *bias)
         return NULL;
     if (x->rank != 2 || gain->rank != 1 || gain->shape[0] != x->shape[1] || (bias && bias->shape[0] != x->shape[1]))
         return graph_fail(g, LMU_USAGE, "norm takes x [N x D] with gain and bias [D]");
+    if (kind == NORM_NONE)
+        return graph_fail(g, LMU_USAGE, "no norm is no operator: a layer without one leaves it out");
     if (kind == NORM_RMS && bias)
         return graph_fail(g, LMU_USAGE, "an RMS norm has no bias");
     spec.lead = spec.saved_lead[0] = spec.saved_lead[1] = x->lead;

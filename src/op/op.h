@@ -37,6 +37,9 @@ Tensor *op_implicit_attention(Graph *g, Tensor *x, Tensor *l, Tensor *bias, Tens
 /* qkv [N x 3D] -> softmax attention of H heads to this and all earlier tokens of the row [N x D]; the state holds the keys and
  * values of up to `context` tokens a row, beyond which a run is refused. */
 Tensor *op_causal_attention(Graph *g, Tensor *qkv, int64_t heads, int64_t context);
+/* z [N x 4H] (gates i, f, g, o from the inputs), recurrent, a parameter [4H x H] -> the outputs of an LSTM [N x H]; state [2H] a
+ * row. */
+Tensor *op_lstm(Graph *g, Tensor *z, Tensor *recurrent);
 /* x [N x D] -> the last token of each row [B x D] (zeros for a row without tokens). For decoding: no backward. */
 Tensor *op_last(Graph *g, Tensor *x);
 /* x [N x D], weight [V x D], targets [N] -> the loss of each token in nats [N]: softmax cross-entropy of x weight^T. Logits exist only

@@ -11,6 +11,7 @@ const Operator *const operators[] = {
     &operator_legendre_memory,
     &operator_implicit_attention,
     &operator_causal_attention,
+    &operator_lstm,
     &operator_last,
     &operator_cross_entropy,
     NULL,

@@ -1,4 +1,5 @@
 /* The cases: one or more for each operator, with odd sizes, and whole models. */
+#include <math.h>
 #include <stdio.h>
 
 #include "law.h"
@@ -87,6 +88,12 @@ static Tensor *apply_causal(LawModel *m, Tensor *x)
     return op_causal_attention(m->g, x, m->law->heads, m->law->context);
 }
 
+static Tensor *apply_lstm(LawModel *m, Tensor *x)
+{
+    int64_t h = m->law->d / 4;
+    return op_lstm(m->g, x, param(m, "recurrent", 2, 4 * h, h, 1 / sqrt((double)h)));
+}
+
 static Tensor *apply_last(LawModel *m, Tensor *x)
 {
     return op_last(m->g, x);
@@ -133,6 +140,7 @@ static Tensor *apply_block(LawModel *m, Tensor *ids)
 #define MEMORY .op = &operator_legendre_memory, .apply = apply_memory
 #define IMPLICIT .op = &operator_implicit_attention, .apply = apply_implicit
 #define CAUSAL .op = &operator_causal_attention, .apply = apply_causal
+#define LSTM .op = &operator_lstm, .apply = apply_lstm
 #define LAST .op = &operator_last, .apply = apply_last
 #define LOSS .op = &operator_cross_entropy, .apply = apply_cross_entropy
 #define BLOCK .apply = apply_block, .takes_ids = true
@@ -162,6 +170,8 @@ const LawCase law_cases[] = {
     {"implicit attention 5 of 4", IMPLICIT, .d = 19, .order = 4, .reduced = 5, .theta = 9.5},
     {"implicit attention 8 of 8", IMPLICIT, .d = 33, .order = 8, .reduced = 8, .theta = 32, .scaled = true},
     {"implicit attention 5 of 13", IMPLICIT, .d = 7, .order = 13, .reduced = 5, .theta = 40},
+    {"lstm", LSTM, .d = 4 * 7},
+    {"lstm of 1 cell", LSTM, .d = 4},
     {"causal attention", CAUSAL, .d = 3 * 7, .heads = 1, .context = 64},
     {"causal attention of 3 heads", CAUSAL, .d = 3 * 33, .heads = 3, .context = 70},
     {"last", LAST, .d = 19},
@@ -188,6 +198,7 @@ const LawCase law_larger[] = {
     {"implicit attention 16 of 16", IMPLICIT, .d = 131, .order = 16, .reduced = 16, .theta = 128},
     {"implicit attention 8 of 64", IMPLICIT, .d = 67, .order = 64, .reduced = 8, .theta = 1000, .scaled = true},
     {"implicit attention 11 of 32", IMPLICIT, .d = 45, .order = 32, .reduced = 11, .theta = 100, .scaled = true},
+    {"lstm", LSTM, .d = 4 * 37},
     {"causal attention", CAUSAL, .d = 3 * 96, .heads = 3, .context = 400},
     {"cross-entropy", LOSS, .d = 131, .vocabulary = 517},
     {"block", BLOCK, .d = 48, .vocabulary = 517, .order = 8, .reduced = 8, .theta = 32, .heads = 3, .context = 400},

@@ -13,6 +13,7 @@ void VARIANT_NAME(simd_product_bf16)(Kernels *table);
 void VARIANT_NAME(simd_loss)(Kernels *table);
 void VARIANT_NAME(simd_legendre)(Kernels *table);
 void VARIANT_NAME(simd_attention)(Kernels *table);
+void VARIANT_NAME(simd_lstm)(Kernels *table);
 void VARIANT_NAME(simd_optimiser)(Kernels *table);
 void VARIANT_NAME(simd_implicit_bf16)(Kernels *table); /* over simd_legendre's */
 
