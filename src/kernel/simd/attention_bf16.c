@@ -94,12 +94,15 @@ static size_t causal_attention_workspace(Backend *b, int64_t d, int64_t heads, i
 /* Rows of e numbers, rounded, into rows of ep with zeros behind. */
 static void round_rows(int64_t e, int64_t ep, HeadRows rows, uint32_t *to)
 {
-    Array rounded = {to, true};
-    for (int64_t i = 0; i < rows.count; i++)
-        for (int64_t c = 0; c < ep; c += LANES) {
-            int64_t n = e - c < LANES ? e - c : LANES;
-            array_store(rounded, i * ep + c, LANES, n > 0 ? array_load(rows.from, i * rows.stride + c, n) : splat(0));
-        }
+    for (int64_t i = 0; i < rows.count; i++, to += ep / 2) {
+        uint16_t *row = (uint16_t *)to;
+        if (rows.from.half)
+            memcpy(row, (const uint16_t *)rows.from.data + i * rows.stride, (size_t)e * sizeof *row);
+        for (int64_t c = 0; !rows.from.half && c < e; c += LANES)
+            array_store((Array){row, true}, c, lanes_left(e - c),
+                        array_load(rows.from, i * rows.stride + c, lanes_left(e - c)));
+        memset(row + e, 0, (size_t)(ep - e) * sizeof *row);
+    }
 }
 
 static void zero_rows(int64_t ep, int64_t from, int64_t to, uint32_t *rows)
