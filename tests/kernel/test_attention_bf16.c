@@ -27,9 +27,16 @@ typedef struct Case {
 } Case;
 
 static const Case cases[] = {
-    {1, 1, 1, 2, {0, 5}, {17, 70}},    {2, 3, 1, 3, {0, 63, 64}, {1, 40, 64}}, {3, 20, 1, 2, {33, 0}, {129, 65}},
-    {2, 33, 3, 2, {0, 150}, {260, 1}}, {1, 64, 1, 3, {0, 7, 0}, {300, 33, 0}}, {1, 100, 3, 2, {1, 0}, {95, 32}},
+    {1, 1, 1, 2, {0, 5}, {17, 70}},
+    {2, 3, 1, 3, {0, 63, 64}, {1, 40, 64}},
+    {3, 20, 1, 2, {33, 0}, {129, 65}},
+    {2, 33, 3, 2, {0, 150}, {260, 1}},
+    {1, 64, 1, 3, {0, 7, 0}, {300, 33, 0}},
+    {1, 100, 3, 2, {1, 0}, {95, 32}},
     {4, 16, 20, 1, {0}, {200}},
+    /* few queries */
+    {2, 64, 1, 3, {63, 150, 0}, {1, 3, 8}},
+    {3, 32, 3, 3, {126, 5, 64}, {4, 9, 2}},
 };
 
 enum { Y, DQKV, CACHE, RESULTS };
@@ -113,7 +120,7 @@ static void outcome_free(Outcome *o)
         free(o->result[i]);
 }
 
-/* The worst of the relative errors of the results; `less` [3D x N or NULL] was added to dqkv of the first alone. */
+/* The worst of the relative errors of the results. */
 static double outcomes_differ(const Outcome *a, const Outcome *b)
 {
     double worst = 0;

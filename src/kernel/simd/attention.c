@@ -6,11 +6,9 @@
 #include <math.h>
 #include <omp.h>
 
-#include "kernel/simd/head.h"
-#include "kernel/simd/tile.h"
+#include "kernel/simd/attend_few.h"
 
 #define QUERIES 32
-#define KEYS 64
 
 typedef struct Scratch {
     float *query, *output, *grad; /* [QUERIES x Ep]: scaled queries; sums of values, or dq; dy */
@@ -82,28 +80,6 @@ static void transpose(int64_t ep, const float *from, float *to)
             to[c * KEYS + k] = from[k * ep + c];
 }
 
-/* The running softmax: scores of one query against the block become weights; `top`, `total` and the output so far are
- * brought to the new maximum (Milakov & Gimelshein 2018). */
-static void soften(float *score, int64_t seen, float *top, float *total, float *output, int64_t ep)
-{
-    float new_top = *top;
-    for (int64_t k = 0; k < seen; k++)
-        new_top = score[k] > new_top ? score[k] : new_top;
-    float shrink = expf(*top - new_top);
-    vec sum = {0};
-    for (int64_t k = seen; k < KEYS; k++)
-        score[k] = -INFINITY;
-    for (int64_t k = 0; k < KEYS; k += LANES) {
-        vec weight = exp_vec(load(score + k) - new_top);
-        store(score + k, weight);
-        sum += weight;
-    }
-    *total = *total * shrink + reduce_sum(sum);
-    *top = new_top;
-    for (int64_t c = 0; c < ep; c += LANES)
-        store(output + c, load(output + c) * shrink);
-}
-
 /* Queries first .. first+n-1 of the run against all that they may see. */
 static void attend_block(const Backend *b, const Head *head, int64_t first, int64_t n, float *y, float *lse,
                          int64_t lse_stride, Scratch *o)
@@ -125,7 +101,7 @@ static void attend_block(const Backend *b, const Head *head, int64_t first, int6
         for (int64_t i = 0; i < n; i++) {
             int64_t seen = head_visible(head, first + i, at, keys);
             if (seen > 0)
-                soften(o->score + i * KEYS, seen, &top[i], &total[i], o->output + i * ep, ep);
+                soften_row(o->score + i * KEYS, seen, &top[i], &total[i], o->output + i * ep, ep);
             else
                 memset(o->score + i * KEYS, 0, KEYS * sizeof(float));
         }
@@ -146,6 +122,10 @@ static void causal_attention(Backend *b, const Rows *rows, int64_t d, int64_t he
         Head head = head_at(b, rows, r, d, heads, h, context, qkv, CACHE);
         float *to = (float *)y.data + rows->offset[r] * d + h * head.e;
         float *lse = (float *)LSE + rows->offset[r] * heads + h;
+        if (head_is_few(&head, y)) {
+            attend_few(b, &head, to, lse, heads);
+            continue;
+        }
         for (int64_t first = 0; first < head.count; first += QUERIES)
             attend_block(b, &head, first, head.count - first < QUERIES ? head.count - first : QUERIES, to, lse, heads,
                          &o);

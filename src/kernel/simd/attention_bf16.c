@@ -13,11 +13,10 @@
  * Channels (Ep), keys and queries are padded to multiples of GRAIN with zeros. */
 #include <omp.h>
 
-#include "kernel/simd/head.h"
+#include "kernel/simd/attend_few.h"
 #include "kernel/simd/pair_unit.h"
 
 #define QUERIES 128
-#define KEYS 64
 #define TILE PAIR_CHANNELS
 #define GRAIN 32 /* a multiple of TILE, of UNIT_ROWS, and of the pairs that the tile unit takes at a time, twice 16 */
 #define SLACK 8  /* how far a score, as a power of two, may exceed the running maximum before that follows */
@@ -338,9 +337,13 @@ static void causal_attention(Backend *b, const Rows *rows, int64_t d, int64_t he
 {
     FOR_HEADS({
         Head head = head_at(b, rows, r, d, heads, h, context, qkv, CACHE);
-        Scratch o = scratch_begin(b, head.e, 0);
         Array to = array_at(b, y, rows->offset[r] * d + h * head.e);
         float *lse = (float *)LSE + rows->offset[r] * heads + h;
+        if (head_is_few(&head, y)) {
+            attend_few(b, &head, to.data, lse, heads);
+            continue;
+        }
+        Scratch o = scratch_begin(b, head.e, 0);
         for (int64_t first = 0; first < head.count; first += QUERIES)
             attend_block(b, &head, first, least(head.count - first, QUERIES), to, lse, heads, &o);
         unit_end();
