@@ -145,14 +145,13 @@ struct Kernels {
     /* -- causal attention: qkv [N x 3D], y [N x D], H heads of D/H channels; cache [slots x context x 2D] holds the keys and values of
      *    each row's earlier positions and receives those of the run (NULL: rows start at position 0, nothing kept);
      *    lse [N x H] is kept for the backward pass (log of the softmax's denominator) ------------------------------ */
-    void (*causal_attention)(Backend *, const Rows *, int64_t d, int64_t heads, int64_t context, const Real *qkv,
-                             Real *cache, Real *y, Real *lse);
+    void (*causal_attention)(Backend *, const Rows *, int64_t d, int64_t heads, int64_t context, Array qkv, Real *cache,
+                             Array y, Real *lse);
     /* dqkv (+)=; no gradient flows into the cache's earlier positions. */
-    void (*causal_attention_back)(Backend *, const Rows *, int64_t d, int64_t heads, int64_t context, const Real *qkv,
-                                  const Real *cache, const Real *y, const Real *lse, const Real *dy, Real *dqkv,
-                                  bool add);
-    /* Bytes of workspace that the two above need. */
-    size_t (*causal_attention_workspace)(Backend *, int64_t d, int64_t heads);
+    void (*causal_attention_back)(Backend *, const Rows *, int64_t d, int64_t heads, int64_t context, Array qkv,
+                                  const Real *cache, Array y, const Real *lse, Array dy, Array dqkv, bool add);
+    /* Bytes of workspace that the two above need; `tokens` of a row reach the backward pass at most, 0: there is none. */
+    size_t (*causal_attention_workspace)(Backend *, int64_t d, int64_t heads, int64_t tokens);
 
     /* -- long short-term memory of H cells: z [N x 4H], recurrent [4H x H], y [N x H]; state [slots x 2H], h then c (NULL: zero);
      *    start [B x 2H], gates [N x 4H] and cell [N x H] are kept for the backward pass ------------------------------- */

@@ -13,6 +13,7 @@
     void simd_lstm_##variant(Kernels *);                                                                               \
     void simd_optimiser_##variant(Kernels *);                                                                          \
     void simd_implicit_bf16_##variant(Kernels *);                                                                      \
+    void simd_attention_bf16_##variant(Kernels *);                                                                     \
     static void override_##variant(Kernels *table)                                                                     \
     {                                                                                                                  \
         simd_normal_##variant();                                                                                       \
@@ -25,6 +26,11 @@
         simd_attention_##variant(table);                                                                               \
         simd_lstm_##variant(table);                                                                                    \
         simd_optimiser_##variant(table);                                                                               \
+    }                                                                                                                  \
+    static void bf16_override_##variant(Kernels *table)                                                                \
+    {                                                                                                                  \
+        simd_implicit_bf16_##variant(table);                                                                           \
+        simd_attention_bf16_##variant(table);                                                                          \
     }
 
 DECLARE(base)
@@ -34,6 +40,7 @@ DECLARE(avx512)
 DECLARE(avx512bf16)
 void simd_product_bf16_amx(Kernels *);
 void simd_implicit_bf16_amx(Kernels *);
+void simd_attention_bf16_amx(Kernels *);
 #endif
 
 void kernels_simd_override(Kernels *table, MachineIsa isa)
@@ -63,21 +70,22 @@ void kernels_bf16_override(Kernels *table, MachineIsa isa)
 #ifdef __x86_64__
     if (isa == ISA_AMX) {
         simd_implicit_bf16_amx(table);
+        simd_attention_bf16_amx(table);
         return;
     }
     if (isa == ISA_AVX512BF16) {
-        simd_implicit_bf16_avx512bf16(table);
+        bf16_override_avx512bf16(table);
         return;
     }
     if (isa == ISA_AVX512) {
-        simd_implicit_bf16_avx512(table);
+        bf16_override_avx512(table);
         return;
     }
     if (isa == ISA_AVX2) {
-        simd_implicit_bf16_avx2(table);
+        bf16_override_avx2(table);
         return;
     }
 #endif
     (void)isa;
-    simd_implicit_bf16_base(table);
+    bf16_override_base(table);
 }

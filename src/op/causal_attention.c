@@ -9,7 +9,7 @@ static void forward(Graph *g, const Step *s)
 {
     const Attention *a = s->node->attributes;
     KERNEL(graph_backend(g), causal_attention, step_rows(g), s->node->out->shape[1], a->heads, a->context,
-           step_in(g, s, 0), step_state(g, s), step_out(g, s), step_saved(g, s, 0));
+           step_in_array(g, s, 0), step_state(g, s), step_out_array(g, s), step_saved(g, s, 0));
 }
 
 static void backward(Graph *g, const Step *s)
@@ -17,8 +17,8 @@ static void backward(Graph *g, const Step *s)
     const Attention *a = s->node->attributes;
     if (step_gradient(g, s, 0))
         KERNEL(graph_backend(g), causal_attention_back, step_rows(g), s->node->out->shape[1], a->heads, a->context,
-               step_in(g, s, 0), step_state(g, s), step_out(g, s), step_saved(g, s, 0), step_gradient_out(g, s),
-               step_gradient(g, s, 0), step_add(g, s, 0));
+               step_in_array(g, s, 0), step_state(g, s), step_out_array(g, s), step_saved(g, s, 0),
+               step_gradient_out_array(g, s), step_gradient_array(g, s, 0), step_add(g, s, 0));
 }
 
 /* Scores and weighted values, at half the length on average. */
@@ -43,6 +43,10 @@ const Operator operator_causal_attention = {.name = "causal_attention",
                                             .forward = forward,
                                             .backward = backward,
                                             .keeps = KEEPS_INPUT(0) | KEEPS_OUTPUT,
+                                            .half_inputs = KEEPS_INPUT(0),
+                                            .half_output = true,
+                                            .half_gradient = true,
+                                            .half_gradients = KEEPS_INPUT(0),
                                             .looks_back = true,
                                             .flops = flops,
                                             .check = check};
@@ -63,6 +67,7 @@ Tensor *op_causal_attention(Graph *g, Tensor *qkv, int64_t heads, int64_t contex
     spec.attributes = &attributes;
     spec.attributes_size = sizeof attributes;
     Backend *b = graph_backend(g);
-    spec.workspace = b->kernels->causal_attention_workspace(b, spec.shape[1], heads);
+    int64_t tokens = graph_mode(g) != GRAPH_TRAIN ? 0 : qkv->shape[0] < context ? qkv->shape[0] : context;
+    spec.workspace = b->kernels->causal_attention_workspace(b, spec.shape[1], heads, tokens);
     return graph_node(g, &operator_causal_attention, &spec);
 }

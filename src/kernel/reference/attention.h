@@ -13,9 +13,9 @@ static const real *attention_source(const Rows *rows, int r, int64_t d, int64_t 
     return qkv + (rows->offset[r] + position - start) * 3 * d + part * d + head_offset;
 }
 
-static size_t causal_attention_workspace(Backend *b, int64_t d, int64_t heads)
+static size_t causal_attention_workspace(Backend *b, int64_t d, int64_t heads, int64_t tokens)
 {
-    (void)b, (void)d, (void)heads;
+    (void)b, (void)d, (void)heads, (void)tokens;
     return 0;
 }
 
@@ -52,20 +52,20 @@ static void attention_row(const Rows *rows, int r, int64_t d, int64_t heads, int
     }
 }
 
-static void causal_attention(Backend *b, const Rows *rows, int64_t d, int64_t heads, int64_t context, const Real *QKV,
-                             Real *CACHE, Real *Y, Real *LSE)
+static void causal_attention(Backend *b, const Rows *rows, int64_t d, int64_t heads, int64_t context, Array QKV,
+                             Real *CACHE, Array Y, Real *LSE)
 {
     (void)b;
 #pragma omp parallel for collapse(2) num_threads(b->threads) schedule(dynamic)
     for (int r = 0; r < rows->count; r++)
         for (int64_t h = 0; h < heads; h++)
-            attention_row(rows, r, d, heads, h, context, IN(QKV), IN(CACHE), OUT(Y), OUT(LSE));
+            attention_row(rows, r, d, heads, h, context, NUMBERS(QKV), IN(CACHE), NUMBERS(Y), OUT(LSE));
     if (!CACHE)
         return;
     for (int r = 0; r < rows->count; r++)
         for (int64_t i = rows->offset[r]; i < rows->offset[r + 1]; i++) {
             int64_t position = rows->position[r] + i - rows->offset[r];
-            memcpy(OUT(CACHE) + (rows->slot[r] * context + position) * 2 * d, IN(QKV) + i * 3 * d + d,
+            memcpy(OUT(CACHE) + (rows->slot[r] * context + position) * 2 * d, NUMBERS(QKV) + i * 3 * d + d,
                    (size_t)(2 * d) * sizeof(real));
         }
 }
@@ -97,15 +97,15 @@ static void attention_row_back(const Rows *rows, int r, int64_t d, int64_t heads
     }
 }
 
-static void causal_attention_back(Backend *b, const Rows *rows, int64_t d, int64_t heads, int64_t context,
-                                  const Real *QKV, const Real *CACHE, const Real *Y, const Real *LSE, const Real *DY,
-                                  Real *DQKV, bool add)
+static void causal_attention_back(Backend *b, const Rows *rows, int64_t d, int64_t heads, int64_t context, Array QKV,
+                                  const Real *CACHE, Array Y, const Real *LSE, Array DY, Array DQKV, bool add)
 {
     (void)b;
     if (!add)
-        memset(DQKV, 0, (size_t)(rows->tokens * 3 * d) * sizeof(real));
+        memset(DQKV.data, 0, (size_t)(rows->tokens * 3 * d) * sizeof(real));
 #pragma omp parallel for collapse(2) num_threads(b->threads) schedule(dynamic)
     for (int r = 0; r < rows->count; r++)
         for (int64_t h = 0; h < heads; h++)
-            attention_row_back(rows, r, d, heads, h, context, IN(QKV), IN(CACHE), IN(Y), IN(LSE), IN(DY), OUT(DQKV));
+            attention_row_back(rows, r, d, heads, h, context, NUMBERS(QKV), IN(CACHE), NUMBERS(Y), IN(LSE), NUMBERS(DY),
+                               NUMBERS(DQKV));
 }

@@ -107,13 +107,14 @@ INLINE void store_bf16(uint16_t *to, vec x)
 #define PAIR_CHANNELS (2 * LANES) /* channels of a tile */
 
 /* `rows` rows (at most 8) of y [m x PAIR_CHANNELS] = a [m x k pairs] b, b in the layout `pairs`: the sums stay in registers.
- * They start from `bias`, a number a row, or 0. */
+ * They start from y itself (add), or from `bias`, a number a row, or 0. */
 INLINE void pair_block(int rows, int64_t k, const uint32_t *a, int64_t a_row, const uint32_t *b, int64_t b_row,
-                       const float *bias, float *y, int64_t y_row)
+                       const float *bias, bool add, float *y, int64_t y_row)
 {
     vec total[8][2];
     for (int i = 0; i < rows; i++)
-        total[i][0] = total[i][1] = splat(bias ? bias[i] : 0);
+        for (int v = 0; v < 2; v++)
+            total[i][v] = add ? load(y + i * y_row + v * LANES) : splat(bias ? bias[i] : 0);
     for (int64_t l = 0; l < k; l++) {
         ivec right0 = load_pairs(b + l * b_row), right1 = load_pairs(b + l * b_row + LANES);
         for (int i = 0; i < rows; i++) {
@@ -129,17 +130,17 @@ INLINE void pair_block(int rows, int64_t k, const uint32_t *a, int64_t a_row, co
 }
 
 static inline void pair_product(int64_t m, int64_t k, const uint32_t *a, int64_t a_row, const uint32_t *b,
-                                int64_t b_row, const float *bias, float *y, int64_t y_row)
+                                int64_t b_row, const float *bias, bool add, float *y, int64_t y_row)
 {
     int64_t i = 0;
 #if LANES == 16
     for (; i + 8 <= m; i += 8)
-        pair_block(8, k, a + i * a_row, a_row, b, b_row, bias ? bias + i : NULL, y + i * y_row, y_row);
+        pair_block(8, k, a + i * a_row, a_row, b, b_row, bias ? bias + i : NULL, add, y + i * y_row, y_row);
 #endif
     for (; i + 4 <= m; i += 4)
-        pair_block(4, k, a + i * a_row, a_row, b, b_row, bias ? bias + i : NULL, y + i * y_row, y_row);
+        pair_block(4, k, a + i * a_row, a_row, b, b_row, bias ? bias + i : NULL, add, y + i * y_row, y_row);
     for (; i < m; i++)
-        pair_block(1, k, a + i * a_row, a_row, b, b_row, bias ? bias + i : NULL, y + i * y_row, y_row);
+        pair_block(1, k, a + i * a_row, a_row, b, b_row, bias ? bias + i : NULL, add, y + i * y_row, y_row);
 }
 
 #endif

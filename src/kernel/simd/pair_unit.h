@@ -1,6 +1,6 @@
 /* Products of pairs of bfloat16 on a tile of channels, by the unit that a variant is compiled for: where PAIR_TILES is defined by the
  * tile unit, else by vectors. unit_product(u, m, k, a, b, ...) is y [m x PAIR_CHANNELS] = a [m x k pairs] b + bias, as
- * pair_product of bf16.h; a's rows follow one another. The tile unit works on blocks of UNIT_ROWS rows: so many must be there to
+ * pair_product of bf16.h, and unit_product_add is y += a b; a's rows follow one another. The tile unit works on blocks of UNIT_ROWS rows: so many must be there to
  * be read in a and to be written in y, whatever m. */
 #ifndef LMU_KERNEL_SIMD_PAIR_UNIT_H
 #define LMU_KERNEL_SIMD_PAIR_UNIT_H
@@ -60,13 +60,13 @@ static inline void unit_end(void)
     } while (0)
 
 static inline void unit_rows(const PairUnit *u, int64_t k, const uint32_t *a, int64_t a_row, const uint32_t *b,
-                             int64_t b_row, const float *bias, float *y, int64_t y_row)
+                             int64_t b_row, const float *bias, bool add, float *y, int64_t y_row)
 {
     int64_t l = 0;
     for (int64_t i = 0; bias && i < UNIT_ROWS; i++)
         for (int64_t j = 0; j < PAIR_CHANNELS; j += LANES)
             store(y + i * y_row + j, splat(bias[i]));
-    if (bias) {
+    if (bias || add) {
         tile_load(0, y, 4 * y_row);
         if (UNIT_TILES > 1)
             tile_load(1, y + UNIT_COLUMNS, 4 * y_row);
@@ -85,16 +85,16 @@ static inline void unit_rows(const PairUnit *u, int64_t k, const uint32_t *a, in
         tile_store(1, y + UNIT_COLUMNS, 4 * y_row);
 }
 
-static inline void unit_product(const PairUnit *u, int64_t m, int64_t k, const uint32_t *a, int64_t a_row,
-                                const uint32_t *b, int64_t b_row, const float *bias, float *y, int64_t y_row)
+static inline void unit_sums(const PairUnit *u, int64_t m, int64_t k, const uint32_t *a, int64_t a_row,
+                             const uint32_t *b, int64_t b_row, const float *bias, bool add, float *y, int64_t y_row)
 {
     int64_t rest = k % 16;
     if (rest != 0 && rest != u->rest[0] && rest != u->rest[1]) { /* a third shape */
-        pair_product(m, k, a, a_row, b, b_row, bias, y, y_row);
+        pair_product(m, k, a, a_row, b, b_row, bias, add, y, y_row);
         return;
     }
     for (int64_t i = 0; i < m; i += UNIT_ROWS)
-        unit_rows(u, k, a + i * a_row, a_row, b, b_row, bias ? bias + i : NULL, y + i * y_row, y_row);
+        unit_rows(u, k, a + i * a_row, a_row, b, b_row, bias ? bias + i : NULL, add, y + i * y_row, y_row);
 }
 
 #else
@@ -112,12 +112,26 @@ static inline void unit_end(void)
 {
 }
 
-static inline void unit_product(const PairUnit *u, int64_t m, int64_t k, const uint32_t *a, int64_t a_row,
-                                const uint32_t *b, int64_t b_row, const float *bias, float *y, int64_t y_row)
+static inline void unit_sums(const PairUnit *u, int64_t m, int64_t k, const uint32_t *a, int64_t a_row,
+                             const uint32_t *b, int64_t b_row, const float *bias, bool add, float *y, int64_t y_row)
 {
     (void)u;
-    pair_product(m, k, a, a_row, b, b_row, bias, y, y_row);
+    pair_product(m, k, a, a_row, b, b_row, bias, add, y, y_row);
 }
 
 #endif
+
+static inline void unit_product(const PairUnit *u, int64_t m, int64_t k, const uint32_t *a, int64_t a_row,
+                                const uint32_t *b, int64_t b_row, const float *bias, float *y, int64_t y_row)
+{
+    unit_sums(u, m, k, a, a_row, b, b_row, bias, false, y, y_row);
+}
+
+static inline void __attribute__((unused))
+unit_product_add(const PairUnit *u, int64_t m, int64_t k, const uint32_t *a, int64_t a_row, const uint32_t *b,
+                 int64_t b_row, float *y, int64_t y_row)
+{
+    unit_sums(u, m, k, a, a_row, b, b_row, NULL, true, y, y_row);
+}
+
 #endif

@@ -16,6 +16,7 @@ void VARIANT_NAME(simd_attention)(Kernels *table);
 void VARIANT_NAME(simd_lstm)(Kernels *table);
 void VARIANT_NAME(simd_optimiser)(Kernels *table);
 void VARIANT_NAME(simd_implicit_bf16)(Kernels *table); /* over simd_legendre's */
+void VARIANT_NAME(simd_attention_bf16)(Kernels *table);
 
 /* Rows of n numbers as whole vectors and a rest. */
 INLINE int64_t whole(int64_t n)
