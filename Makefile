@@ -4,15 +4,17 @@
 #   make demo       from raw text to a trained model that writes (FILE=... takes your own text)
 #   make test       installs what is missing, builds and runs the tests
 #   make test-arm64, make test-x86-64   test programs on CPUs that are not here, by qemu
-#   make bench      builds and runs the benchmarks
+#   make bench      builds and runs the benchmarks (ARGS="train --arch lmu ..." takes one; docs/performance.md)
+#   make bench-compare  the same training and decoding by PyTorch, in turn with ours (ARGS="--dim 512 ...")
 #   make interop    checks our files against other programs that read and write them
+#   make interop-torch  checks our logits and gradients against PyTorch's
 #   make format     lays the code out
 #   make docs       writes docs/cli.md anew
 #   make clean      removes what was built
 
 BUILD := build/release
 
-.PHONY: all demo test test-arm64 test-x86-64 bench interop format docs clean
+.PHONY: all demo test test-arm64 test-x86-64 bench bench-compare interop interop-torch format docs clean
 
 all: $(BUILD)/build.ninja
 	cmake --build $(BUILD)
@@ -31,10 +33,17 @@ test-arm64 test-x86-64: all
 	./scripts/test-emulated $(@:test-%=%) all
 
 bench: all
-	@for bench in $(BUILD)/bench/bench_*; do [ -x "$$bench" ] || continue; echo "# $${bench##*/}"; "$$bench" || exit 1; done
+	$(BUILD)/bench/bench_lmu $(ARGS)
+	@[ -n "$(ARGS)" ] || $(BUILD)/bench/bench_text
+
+bench-compare: all
+	./bench/compare --build $(BUILD) $(ARGS)
 
 interop: all
 	./tests/interop/run $(BUILD)/lmu
+
+interop-torch: all
+	./tests/interop/torch/run $(BUILD)/tests/print_gradients
 
 format:
 	git ls-files -z -- '*.c' '*.h' | xargs -0 clang-format -i
