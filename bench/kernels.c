@@ -91,9 +91,9 @@ WORK(run_implicit_back, LegendreShape shape = {D, k->order}; AttentionParameters
      run_scan(k); /* the boundaries, which the backward pass overwrites */
      KERNEL(k->b, implicit_attention_back, &shape, &p, &k->rows, k->chunk_matrix, x[0], x[3], typed(k, x[1]), x[2],
             false, &g);)
-WORK(run_causal, KERNEL(k->b, causal_attention, &k->rows, D, H, T, x[0], NULL, x[1], x[2]);)
-WORK(run_causal_back,
-     KERNEL(k->b, causal_attention_back, &k->rows, D, H, T, x[0], NULL, x[1], x[2], x[3], x[4], false);)
+WORK(run_causal, KERNEL(k->b, causal_attention, &k->rows, D, H, T, typed(k, x[0]), NULL, typed(k, x[1]), x[2]);)
+WORK(run_causal_back, KERNEL(k->b, causal_attention_back, &k->rows, D, H, T, typed(k, x[0]), NULL, typed(k, x[1]), x[2],
+                             typed(k, x[3]), typed(k, x[4]), false);)
 
 /* -- what they cost by definition -- */
 
@@ -192,7 +192,7 @@ static lmu_status bench_open(int64_t threads, ComputeChoice compute, Bench *k)
                       &k->packed));
     TRY(backend_reserve(k->b, t->product_workspace(k->b, N, F, D)));
     TRY(backend_reserve(k->b, t->product_rows_bf16_workspace(k->b, 32, F)));
-    TRY(backend_reserve(k->b, t->causal_attention_workspace(k->b, D, H)));
+    TRY(backend_reserve(k->b, t->causal_attention_workspace(k->b, D, H, T)));
     for (int r = 0; r <= ROWS; r++) {
         k->offset[r] = r * T;
         k->chunk[r] = r * T / LEGENDRE_CHUNK;
