@@ -9,8 +9,8 @@
 #include "tensor/summary.h"
 #include "train/trainer.h"
 
-#define LENGTH_UNKNOWN 256      /* tokens of a training window, where no record of training tells */
-#define LINES 12                /* of the largest buffers */
+#define LENGTH_UNKNOWN 256 /* tokens of a training window, where no record of training tells */
+#define LINES 12           /* of the largest buffers */
 
 static const Field fields[] = {
     FIELD_FLAG_OF(PlanOptions, plan, "false", "print the plan of memory in training instead"),
