@@ -84,6 +84,14 @@ static void take(Outcome *o, int which, int64_t n, Array from)
     o->result[which] = to;
 }
 
+/* Full of NaN, as an earlier kernel may leave it. */
+static void workspace(Backend *b, size_t bytes)
+{
+    assert_int_equal(backend_reserve(b, bytes), LMU_OK);
+    if (b->workspace)
+        memset(b->workspace, 0xff, b->workspace_size);
+}
+
 /* Forward and backward of one case. Gradients are added to what stands in dqkv, but for rounded ones. */
 static Outcome run(Backend *b, const Case *c, bool half)
 {
@@ -103,9 +111,9 @@ static Outcome run(Backend *b, const Case *c, bool half)
     Array y = array(b, half, n * d, numbers(b, n * d, 0, 0)),
           dqkv = array(b, half, n * 3 * d, numbers(b, n * 3 * d, 7, 1));
     Real *lse = numbers(b, n * c->heads, 0, 0);
-    assert_int_equal(backend_reserve(b, b->kernels->causal_attention_workspace(b, d, c->heads, 0)), LMU_OK);
+    workspace(b, b->kernels->causal_attention_workspace(b, d, c->heads, 0));
     KERNEL(b, causal_attention, &rows, d, c->heads, context, qkv, cache, y, lse);
-    assert_int_equal(backend_reserve(b, b->kernels->causal_attention_workspace(b, d, c->heads, n)), LMU_OK);
+    workspace(b, b->kernels->causal_attention_workspace(b, d, c->heads, n));
     KERNEL(b, causal_attention_back, &rows, d, c->heads, context, qkv, cache, y, lse, dy, dqkv, !half);
     Outcome o;
     take(&o, Y, n * d, y);
@@ -132,7 +140,7 @@ static double outcomes_differ(const Outcome *a, const Outcome *b)
             size += x * x;
         }
         double relative = sqrt(error / size);
-        worst = relative <= worst ? worst : relative;
+        worst = relative <= worst || isnan(worst) ? worst : relative;
     }
     return worst;
 }
@@ -159,7 +167,7 @@ static int check_case(const char *name, const Kernels *table, const Case *c, int
     if (!half)
         subtract_start(&got);
     double error = outcomes_differ(&wanted, &got);
-    bool broken = !(error < BOUND * (c->spread > 1 ? c->spread : 1)) || repetition != 0;
+    bool broken = !(error < BOUND * (c->spread > 4 ? c->spread / 4 : 1)) || repetition != 0;
     if (broken)
         print_error("%s, %lld heads of %lld, %s, %d threads: error %.3g, on repetition %.3g\n", name,
                     (long long)c->heads, (long long)c->channels, half ? "bfloat16" : "float", threads, error,

@@ -1,7 +1,7 @@
 /* Products of pairs of bfloat16 on a tile of channels, by the unit that a variant is compiled for: where PAIR_TILES is defined by the
  * tile unit, else by vectors. unit_product(u, m, k, a, b, ...) is y [m x PAIR_CHANNELS] = a [m x k pairs] b + bias, as
- * pair_product of bf16.h, and unit_product_add is y += a b; a's rows follow one another. The tile unit works on blocks of UNIT_ROWS rows: so many must be there to
- * be read in a and to be written in y, whatever m. */
+ * pair_product of bf16.h, and unit_product_add is y += a b; a's rows follow one another. The tile unit works on blocks of
+ * UNIT_ROWS rows: so many must be there to be read in a and to be written in y, whatever m. */
 #ifndef LMU_KERNEL_SIMD_PAIR_UNIT_H
 #define LMU_KERNEL_SIMD_PAIR_UNIT_H
 
