@@ -111,7 +111,7 @@ static double outcomes_differ(const Outcome *a, const Outcome *b)
             size += x * x;
         }
         double relative = sqrt(error / size);
-        worst = relative <= worst ? worst : relative;
+        worst = isnan(worst) || relative <= worst ? worst : relative;
     }
     return worst;
 }
