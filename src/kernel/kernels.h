@@ -89,6 +89,19 @@ struct Kernels {
                                  const Real *rstd, const Real *dy, Real *dgain, bool add_gain, Real *dbias,
                                  bool add_bias);
 
+    /* -- rotary positions (Su et al. 2021) of D channels in H heads, E = D/H channels each -------------------------- */
+    /* angles [N x E]: of each token's position times each of the E/2 frequencies (radians a step, on the host), the cosines, then
+     * the sines. Exact to rounding at any position: the product and its remainder are double. Positions on the backend. */
+    void (*rope_angles)(Backend *, int64_t n, int64_t pairs, const double *frequency, const int32_t *position,
+                        Real *angles);
+    /* x, y [N x 3D]: queries, keys, values. Each head's queries and keys u are divided by their RMS, then channels (j, j + E/2) are
+     * turned by angle j; values are copied. rstd [N x 2H] = 1/sqrt(mean(u^2) + epsilon) is kept. y == x allowed. */
+    void (*rope)(Backend *, int64_t n, int64_t d, int64_t heads, double epsilon, Array x, const Real *angles, Array y,
+                 Real *rstd);
+    /* dx (+)= the gradient, from the output; dx == dy allowed */
+    void (*rope_back)(Backend *, int64_t n, int64_t d, int64_t heads, Array y, const Real *angles, const Real *rstd,
+                      Array dy, Array dx, bool add);
+
     /* -- products ---------------------------------------------------------------------------------------------- */
     /* A result in bfloat16 cannot be added to. */
     void (*product)(Backend *, const Product *, Array a, Array b, const Real *bias, Array c);

@@ -6,6 +6,8 @@
 
 #include "kernel/reference/norm.h"
 
+#include "kernel/reference/rope.h"
+
 #include "kernel/reference/product.h"
 
 #include "kernel/reference/loss.h"

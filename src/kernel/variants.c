@@ -5,6 +5,7 @@
     void simd_normal_##variant(void);                                                                                  \
     void simd_pointwise_##variant(Kernels *);                                                                          \
     void simd_norm_##variant(Kernels *);                                                                               \
+    void simd_rope_##variant(Kernels *);                                                                               \
     void simd_product_##variant(Kernels *);                                                                            \
     void simd_product_bf16_##variant(Kernels *);                                                                       \
     void simd_loss_##variant(Kernels *);                                                                               \
@@ -19,6 +20,7 @@
         simd_normal_##variant();                                                                                       \
         simd_pointwise_##variant(table);                                                                               \
         simd_norm_##variant(table);                                                                                    \
+        simd_rope_##variant(table);                                                                                    \
         simd_product_##variant(table);                                                                                 \
         simd_product_bf16_##variant(table);                                                                            \
         simd_loss_##variant(table);                                                                                    \

@@ -4,6 +4,7 @@
 
 #include "model/model.h"
 
-extern const Architecture architecture_lmu, architecture_lmu_paper, architecture_transformer, architecture_lstm;
+extern const Architecture architecture_lmu, architecture_lmu_paper, architecture_lmu_attention,
+    architecture_transformer, architecture_transformer_modern, architecture_lstm;
 
 #endif

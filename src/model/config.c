@@ -23,9 +23,10 @@ static const Field fields[] = {
     FIELD_CHOICE_OF(ModelConfig, feed_forward, "gelu", "gelu|relu|relu2|swiglu", "kind of feed-forward network"),
     FIELD_REAL_OF(ModelConfig, feed_width, "4", 0.01, 64, "times dim", "width of the feed-forward network"),
     FIELD_COUNT_OF(ModelConfig, heads, "0", 0, 1024, "heads",
-                   "heads of causal attention; 0 means one for every 64 channels (transformer)"),
-    FIELD_COUNT_OF(ModelConfig, context, "1024", 1, 1 << 20, "tokens",
-                   "tokens that causal attention reaches back over, beyond which a text is refused (transformer)"),
+                   "heads of causal attention; 0 means one for every 64 channels (transformers, lmu-attention)"),
+    FIELD_COUNT_OF(
+        ModelConfig, context, "1024", 1, 1 << 20, "tokens",
+        "tokens that causal attention reaches back over, beyond which a text is refused (transformers, lmu-attention)"),
     FIELD_REAL_OF(ModelConfig, dropout, "0", 0, 0.95, "probability",
                   "dropout behind embedding, memory and feed-forward while training"),
 };

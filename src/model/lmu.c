@@ -5,7 +5,9 @@
 static Tensor *block(Graph *g, const ModelConfig *c, int64_t layer, Tensor *x /* [N x D] */)
 {
     LegendreSpec legendre = {c->order, c->theta.value[c->theta.count > 1 ? layer : 0], c->scaled};
-    FeedForward feed = {(FeedForwardKind)c->feed_forward, (int64_t)(c->feed_width * (double)c->dim + 0.5), c->dropout};
+    FeedForward feed = {.kind = (FeedForwardKind)c->feed_forward,
+                        .width = (int64_t)(c->feed_width * (double)c->dim + 0.5),
+                        .dropout = c->dropout};
     NormKind norm = (NormKind)c->norm;
 
     Tensor *m = nn_norm(g, x, norm, "memory.norm");

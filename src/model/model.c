@@ -9,8 +9,15 @@
 #include "model/architectures.h"
 #include "op/op.h"
 
-const Architecture *const architectures[] = {&architecture_lmu, &architecture_lmu_paper, &architecture_transformer,
-                                             &architecture_lstm, NULL};
+const Architecture *const architectures[] = {
+    &architecture_lmu,
+    &architecture_lmu_paper,
+    &architecture_lmu_attention,
+    &architecture_transformer,
+    &architecture_transformer_modern,
+    &architecture_lstm,
+    NULL,
+};
 
 const Architecture *architecture_find(const char *name)
 {

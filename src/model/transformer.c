@@ -5,7 +5,9 @@
 
 static Tensor *block(Graph *g, const ModelConfig *c, Tensor *x /* [N x D] */)
 {
-    FeedForward feed = {(FeedForwardKind)c->feed_forward, (int64_t)(c->feed_width * (double)c->dim + 0.5), c->dropout};
+    FeedForward feed = {.kind = (FeedForwardKind)c->feed_forward,
+                        .width = (int64_t)(c->feed_width * (double)c->dim + 0.5),
+                        .dropout = c->dropout};
     NormKind norm = (NormKind)c->norm;
 
     Tensor *a = nn_causal_attention(g, nn_norm(g, x, norm, "attention.norm"), model_config_heads(c), c->context, true,

@@ -3,18 +3,28 @@
 
 #include "nn/nn.h"
 
-Tensor *nn_linear(Graph *g, Tensor *x, int64_t dim, bool bias, const char *name)
+static Tensor *linear_layer(Graph *g, Tensor *x, int64_t dim, bool bias, InitKind kind, const char *name)
 {
     if (!graph_ready(g, 1, &x))
         return NULL;
     int64_t inputs = x->shape[x->rank - 1];
-    Init init = {INIT_UNIFORM, 1 / sqrt((double)inputs)};
+    Init init = {kind, 1 / sqrt((double)inputs)};
     graph_scope(g, "%s", name);
     Tensor *weight = graph_param(g, "weight", 2, (int64_t[]){dim, inputs}, init, PARAM_MATRIX);
     Tensor *offset = bias ? graph_param(g, "bias", 1, &dim, init, PARAM_VECTOR) : NULL;
     Tensor *y = op_linear(g, x, weight, offset);
     graph_scope_end(g);
     return y;
+}
+
+Tensor *nn_linear(Graph *g, Tensor *x, int64_t dim, bool bias, const char *name)
+{
+    return linear_layer(g, x, dim, bias, INIT_UNIFORM, name);
+}
+
+Tensor *nn_projection(Graph *g, Tensor *x, int64_t dim, const char *name)
+{
+    return linear_layer(g, x, dim, false, INIT_ZEROS, name);
 }
 
 Tensor *nn_norm(Graph *g, Tensor *x, NormKind kind, const char *name)
@@ -41,14 +51,15 @@ Tensor *nn_feed_forward(Graph *g, Tensor *x, const FeedForward *spec, const char
     if (!graph_ready(g, 1, &x))
         return NULL;
     int64_t dim = x->shape[1];
-    bool gated = spec->kind == FEED_SWIGLU;
+    bool gated = spec->kind == FEED_SWIGLU, bias = !gated && !spec->projection;
     graph_scope(g, "%s", name);
-    Tensor *h = nn_linear(g, x, spec->width, !gated, "up");
+    Tensor *h = nn_linear(g, x, spec->width, bias, "up");
     if (gated)
         h = op_multiply(g, op_activation(g, ACTIVATION_SILU, nn_linear(g, x, spec->width, false, "gate")), h);
     else
         h = op_activation(g, activations[spec->kind], h);
-    Tensor *y = op_dropout(g, nn_linear(g, h, dim, !gated, "down"), spec->dropout);
+    h = spec->projection ? nn_projection(g, h, dim, "down") : nn_linear(g, h, dim, bias, "down");
+    h = op_dropout(g, h, spec->dropout);
     graph_scope_end(g);
-    return y;
+    return h;
 }

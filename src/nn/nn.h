@@ -10,6 +10,9 @@
 /* NAME.weight [dim x inputs], NAME.bias [dim] if `bias`. */
 Tensor *nn_linear(Graph *g, Tensor *x, int64_t dim, bool bias, const char *name);
 
+/* The same without bias and with a weight that starts at 0: what it adds to the residual stream grows from nothing. */
+Tensor *nn_projection(Graph *g, Tensor *x, int64_t dim, const char *name);
+
 /* NAME.weight [D] and, for NORM_LAYER, NAME.bias [D]; x itself for NORM_NONE. */
 Tensor *nn_norm(Graph *g, Tensor *x, NormKind kind, const char *name);
 
@@ -19,8 +22,9 @@ typedef struct FeedForward {
     FeedForwardKind kind;
     int64_t width; /* F */
     double dropout;
+    bool projection; /* NAME.down is an nn_projection, and nothing has a bias */
 } FeedForward;
-/* NAME.up, NAME.down, with biases (none for SWIGLU, which has NAME.gate too). */
+/* NAME.up, NAME.down, with biases (none for SWIGLU, which has NAME.gate too, and with `projection`). */
 Tensor *nn_feed_forward(Graph *g, Tensor *x, const FeedForward *spec, const char *name);
 
 /* Implicit self-attention on a Legendre memory of x [N x D]: NAME.qkv.weight [3P x Q], NAME.qkv.bias [3P], NAME.pool [P]; weight and
@@ -30,6 +34,10 @@ Tensor *nn_implicit_attention(Graph *g, Tensor *x, const LegendreSpec *legendre,
 /* Causal softmax attention with H heads: NAME.qkv [3D x D] and NAME.out [D x D], with biases if `bias`. State: keys and
  * values of up to `context` tokens a row. */
 Tensor *nn_causal_attention(Graph *g, Tensor *x, int64_t heads, int64_t context, bool bias, const char *name);
+
+/* The same without positions in x and without biases: queries and keys are normalised and turned by op_rope, and NAME.out is an
+ * nn_projection. angles [N x D/H] of op_rope_angles. The state holds the keys as turned. */
+Tensor *nn_rope_attention(Graph *g, Tensor *x, Tensor *angles, int64_t heads, int64_t context, const char *name);
 
 /* LSTM of H cells: NAME.input [4H x D] with a bias, NAME.recurrent [4H x H]; state [2H] a row. */
 Tensor *nn_lstm(Graph *g, Tensor *x, int64_t hidden, const char *name);

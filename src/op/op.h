@@ -34,6 +34,12 @@ Tensor *op_legendre_memory(Graph *g, Tensor *x, const LegendreSpec *spec, Legend
 /* Implicit self-attention on the memory of x [N x D] (Chilkuri et al. 2021, section 3): l [3P x Q], bias [3P], p [P] -> [N x D];
  * state [Q x D] a row. M is never stored: only its values at chunk boundaries. */
 Tensor *op_implicit_attention(Graph *g, Tensor *x, Tensor *l, Tensor *bias, Tensor *p, const LegendreSpec *spec);
+/* positions [N] -> rotary positions (Su et al. 2021) for heads of E channels, an even number [N x E]: cosines, then sines of position times
+ * base^(-2j/E), j = 0 .. E/2-1. No gradient. Computed once, it serves all layers. */
+Tensor *op_rope_angles(Graph *g, Tensor *positions, int64_t channels, double base);
+/* qkv [N x 3D], angles [N x D/H] -> [N x 3D]: each head's queries and keys over their RMS (no gain, epsilon 1e-5), turned by the angles;
+ * values as they are. Scores of the two then depend on distance, not on place, and lie within +-sqrt(D/H). */
+Tensor *op_rope(Graph *g, Tensor *qkv, Tensor *angles, int64_t heads);
 /* qkv [N x 3D] -> softmax attention of H heads to this and all earlier tokens of the row [N x D]; the state holds the keys and
  * values of up to `context` tokens a row, beyond which a run is refused. */
 Tensor *op_causal_attention(Graph *g, Tensor *qkv, int64_t heads, int64_t context);

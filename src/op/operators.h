@@ -5,8 +5,8 @@
 #include "op/op.h"
 
 extern const Operator operator_embedding, operator_linear, operator_add, operator_multiply, operator_norm,
-    operator_activation, operator_dropout, operator_legendre_memory, operator_implicit_attention,
-    operator_causal_attention, operator_lstm, operator_last, operator_cross_entropy;
+    operator_activation, operator_dropout, operator_legendre_memory, operator_implicit_attention, operator_rope_angles,
+    operator_rope, operator_causal_attention, operator_lstm, operator_last, operator_cross_entropy;
 
 /* The chunk matrix of a spec as a constant of the graph [C*Q x (Q+C)]. */
 Tensor *legendre_constant(Graph *g, const LegendreSpec *spec);

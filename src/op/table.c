@@ -10,6 +10,8 @@ const Operator *const operators[] = {
     &operator_dropout,
     &operator_legendre_memory,
     &operator_implicit_attention,
+    &operator_rope_angles,
+    &operator_rope,
     &operator_causal_attention,
     &operator_lstm,
     &operator_last,

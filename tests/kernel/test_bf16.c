@@ -319,6 +319,47 @@ static void activations(void **state)
     backend_close(b);
 }
 
+/* Rotary positions on rounded numbers: what floats of the same value give, rounded once more, for every instruction set that runs
+ * here. Forward and backward in place, and heads whose halves are no whole vectors. */
+static void ropes(void **state)
+{
+    (void)state;
+    enum { N = 3, HEADS = 2, E = 38, D = HEADS * E, NUMBERS_ALL = N * 3 * D };
+    static uint16_t x[NUMBERS_ALL], dy[NUMBERS_ALL];
+    static float wide[NUMBERS_ALL], wide_dy[NUMBERS_ALL], angles[N * E], rstd[N * 2 * HEADS];
+    Backend *b;
+    assert_int_equal(backend_open(BACKEND_CPU, 2, false, &b), LMU_OK);
+    double frequency[E / 2];
+    for (int j = 0; j < E / 2; j++)
+        frequency[j] = pow(10000, -2.0 * j / E);
+    float *numbers = normal_numbers(2 * NUMBERS_ALL, 11);
+    MachineIsa best = machine_isa();
+    for (MachineIsa isa = ISA_BASE; isa <= best; isa++) {
+        Kernels table = kernels_reference_f32;
+        kernels_simd_override(&table, isa);
+        table.to_bf16(b, NUMBERS_ALL, (const Real *)numbers, x);
+        table.to_bf16(b, NUMBERS_ALL, (const Real *)(numbers + NUMBERS_ALL), dy);
+        for (int i = 0; i < NUMBERS_ALL; i++) {
+            wide[i] = widened(x[i]);
+            wide_dy[i] = widened(dy[i]);
+        }
+        table.rope_angles(b, N, E / 2, frequency, (const int32_t[]){0, 5, 4000}, (Real *)angles);
+        Array half = {x, true}, half_dy = {dy, true}, y = array_of((Real *)wide), back = array_of((Real *)wide_dy);
+        table.rope(b, N, D, HEADS, 1e-5, half, (Real *)angles, half, (Real *)rstd);
+        table.rope_back(b, N, D, HEADS, half, (Real *)angles, (Real *)rstd, half_dy, half_dy, false);
+        kernels_reference_f32.rope(b, N, D, HEADS, 1e-5, y, (Real *)angles, y, (Real *)rstd);
+        for (int i = 0; i < NUMBERS_ALL; i++) {
+            assert_true(fabsf(widened(x[i]) - wide[i]) <= 0x1.1p-8f * fabsf(wide[i]) + 1e-6f);
+            wide[i] = widened(x[i]); /* what the backward step read */
+        }
+        kernels_reference_f32.rope_back(b, N, D, HEADS, y, (Real *)angles, (Real *)rstd, back, back, false);
+        for (int i = 0; i < NUMBERS_ALL; i++)
+            assert_true(fabsf(widened(dy[i]) - wide_dy[i]) <= 0x1.1p-8f * fabsf(wide_dy[i]) + 1e-5f);
+    }
+    free(numbers);
+    backend_close(b);
+}
+
 static void other_backends_refuse(void **state)
 {
     (void)state;
@@ -334,11 +375,8 @@ static void other_backends_refuse(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(rounding),
-        cmocka_unit_test(products),
-        cmocka_unit_test(rows),
-        cmocka_unit_test(activations),
-        cmocka_unit_test(other_backends_refuse),
+        cmocka_unit_test(rounding),    cmocka_unit_test(products), cmocka_unit_test(rows),
+        cmocka_unit_test(activations), cmocka_unit_test(ropes),    cmocka_unit_test(other_backends_refuse),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -249,6 +249,73 @@ static void norms(int64_t d)
 }
 
 /* A mean a thousand times the deviation: no figures are lost to a difference of squares. */
+static Pair pair_of_positions(int n, const int32_t *position) /* on both sides; n even */
+{
+    Pair a = pair_new(n);
+    BOTH(put_bytes, (size_t)n * sizeof *position, position, V(a));
+    return a;
+}
+
+/* Far from its start a text's angles are still those of its places, to the rounding of a float: no error grows with the place. */
+static void angles_are_exact_at_any_place(void **state)
+{
+    (void)state;
+    enum { N = 6, PAIRS = 33 };
+    static const int32_t position[N] = {0, 1, 1000, 100000, 1048575, 2000000000};
+    double frequency[PAIRS];
+    float angles[N * 2 * PAIRS];
+    for (int j = 0; j < PAIRS; j++)
+        frequency[j] = pow(10000, -(double)j / PAIRS);
+    Pair at = pair_of_positions(N, position), out = pair_new(N * 2 * PAIRS);
+    BOTH(rope_angles, N, PAIRS, frequency, (const int32_t *)V(at), V(out));
+    KERNEL(backend[0], get_f32, out.n, out.at[0], angles);
+    for (int i = 0; i < N; i++)
+        for (int j = 0; j < PAIRS; j++) {
+            long double angle = (long double)position[i] * frequency[j];
+            double limit = position[i] > 2000000 ? 4e-7 : 6.1e-8; /* 2^-24: half a unit in the last place of 1 */
+            double cosine = fabs((double)((long double)angles[2 * i * PAIRS + j] - cosl(angle)));
+            double sine = fabs((double)((long double)angles[(2 * i + 1) * PAIRS + j] - sinl(angle)));
+            if (!(cosine < limit && sine < limit))
+                fail_msg("angle %d of place %d: off by %.3g and %.3g", j, position[i], cosine, sine);
+        }
+    pair_free(&at);
+    pair_free(&out);
+}
+
+static void ropes(int64_t pairs)
+{
+    enum { N = 4, HEADS = 3 };
+    static const int32_t position[N] = {0, 7, 300, 100000};
+    int64_t e = 2 * pairs, d = HEADS * e;
+    double frequency[1000];
+    for (int64_t j = 0; j < pairs; j++)
+        frequency[j] = pow(10000, -(double)j / (double)pairs);
+    Pair at = pair_of_positions(N, position), angles = pair_new(N * e), x = pair_new(N * 3 * d);
+    Pair y = pair_new(N * 3 * d), rstd = pair_new(N * 2 * HEADS), dy = pair_new(N * 3 * d);
+    BOTH(rope_angles, N, pairs, frequency, (const int32_t *)V(at), V(angles));
+    BOTH(rope, N, d, HEADS, 1e-5, A(x), V(angles), A(y), V(rstd));
+    for (int add = 0; add < 2; add++) {
+        Pair dx = pair_new(N * 3 * d);
+        BOTH(rope_back, N, d, HEADS, A(y), V(angles), V(rstd), A(dy), A(dx), add);
+        check(&dx, 1e-5, "gradient of rotary positions");
+    }
+    BOTH(rope, N, d, HEADS, 1e-5, A(x), V(angles), A(x), V(rstd));
+    BOTH(rope_back, N, d, HEADS, A(y), V(angles), V(rstd), A(dy), A(dy), false);
+    check(&x, 1e-5, "rotary positions in place");
+    check(&dy, 1e-5, "gradient of rotary positions in place");
+    check(&y, 1e-5, "rotary positions");
+    check(&rstd, 1e-5, "1/RMS of heads");
+    check(&angles, 1e-6, "rotary angles");
+    pair_free(&at);
+}
+
+static void ropes_of_every_length(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < LENGTHS; i++)
+        ropes(lengths[i]);
+}
+
 static void norms_of_a_large_mean(void **state)
 {
     (void)state;
@@ -478,6 +545,8 @@ int main(void)
         cmocka_unit_test(dropouts_of_every_length),
         cmocka_unit_test(norms_of_every_length),
         cmocka_unit_test(norms_of_a_large_mean),
+        cmocka_unit_test(angles_are_exact_at_any_place),
+        cmocka_unit_test(ropes_of_every_length),
         cmocka_unit_test(products_of_every_length),
         cmocka_unit_test(empty_products),
         cmocka_unit_test(column_sums_of_every_length),

@@ -94,6 +94,18 @@ static Tensor *apply_lstm(LawModel *m, Tensor *x)
     return op_lstm(m->g, x, param(m, "recurrent", 2, 4 * h, h, 1 / sqrt((double)h)));
 }
 
+static Tensor *apply_rope_angles(LawModel *m, Tensor *x)
+{
+    (void)x;
+    return op_rope_angles(m->g, graph_positions(m->g), m->law->d, m->law->theta);
+}
+
+static Tensor *apply_rope(LawModel *m, Tensor *x)
+{
+    const LawCase *c = m->law;
+    return op_rope(m->g, x, op_rope_angles(m->g, graph_positions(m->g), c->d / 3 / c->heads, 10000), c->heads);
+}
+
 static Tensor *apply_last(LawModel *m, Tensor *x)
 {
     return op_last(m->g, x);
@@ -141,6 +153,8 @@ static Tensor *apply_block(LawModel *m, Tensor *ids)
 #define IMPLICIT .op = &operator_implicit_attention, .apply = apply_implicit
 #define CAUSAL .op = &operator_causal_attention, .apply = apply_causal
 #define LSTM .op = &operator_lstm, .apply = apply_lstm
+#define ROPE_ANGLES .op = &operator_rope_angles, .apply = apply_rope_angles, .takes_ids = true
+#define ROPE .op = &operator_rope, .apply = apply_rope
 #define LAST .op = &operator_last, .apply = apply_last
 #define LOSS .op = &operator_cross_entropy, .apply = apply_cross_entropy
 #define BLOCK .apply = apply_block, .takes_ids = true
@@ -174,6 +188,9 @@ const LawCase law_cases[] = {
     {"lstm of 1 cell", LSTM, .d = 4},
     {"causal attention", CAUSAL, .d = 3 * 7, .heads = 1, .context = 64},
     {"causal attention of 3 heads", CAUSAL, .d = 3 * 33, .heads = 3, .context = 70},
+    {"rotary angles", ROPE_ANGLES, .d = 14, .theta = 10000},
+    {"rotary positions", ROPE, .d = 3 * 2, .heads = 1},
+    {"rotary positions of 3 heads", ROPE, .d = 3 * 30, .heads = 3},
     {"last", LAST, .d = 19},
     {"cross-entropy", LOSS, .d = 7, .vocabulary = 11},
     {"cross-entropy of 517", LOSS, .d = 33, .vocabulary = 517},
@@ -200,6 +217,8 @@ const LawCase law_larger[] = {
     {"implicit attention 11 of 32", IMPLICIT, .d = 45, .order = 32, .reduced = 11, .theta = 100, .scaled = true},
     {"lstm", LSTM, .d = 4 * 37},
     {"causal attention", CAUSAL, .d = 3 * 96, .heads = 3, .context = 400},
+    {"rotary angles", ROPE_ANGLES, .d = 62, .theta = 500},
+    {"rotary positions", ROPE, .d = 3 * 132, .heads = 2},
     {"cross-entropy", LOSS, .d = 131, .vocabulary = 517},
     {"block", BLOCK, .d = 48, .vocabulary = 517, .order = 8, .reduced = 8, .theta = 32, .heads = 3, .context = 400},
     {0},

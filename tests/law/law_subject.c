@@ -32,10 +32,18 @@ void *law_new(size_t count, size_t size)
 
 /* -- opening ----------------------------------------------------------------------------------------------------- */
 
+/* And projections that start at zero are drawn: what lies behind them would not be seen. */
 static void round_parameters(Params *params)
 {
     double *values = law_new((size_t)params->length, sizeof *values);
     KERNEL(params->backend, get_f64, params->length, params->values, values);
+    for (size_t k = 0; k < params->count; k++) {
+        const Param *param = params->list[k];
+        bool closed = param->init.kind == INIT_ZEROS && param->role == PARAM_MATRIX;
+        for (int64_t i = param->offset; closed && i < param->offset + param->size; i++)
+            values[i] = random_normal(random_key(SEED, "law zeros", k, 0), (uint64_t)i) /
+                        sqrt(3 * (double)param->shape[1]); /* as wide as those of a linear layer */
+    }
     for (int64_t i = 0; i < params->length; i++)
         values[i] = (float)values[i];
     params_write_begin(params);

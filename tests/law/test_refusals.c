@@ -99,6 +99,9 @@ BAD_BUILD(projection_of_constants,
           op_implicit_attention(g, x, constant(g, 2, 9, 4), constant(g, 1, 9, 0), constant(g, 1, 3, 0), &memory))
 BAD_BUILD(heads_that_do_not_divide, op_causal_attention(g, x, 4, 8))
 BAD_BUILD(context_0, op_causal_attention(g, x, 1, 0))
+BAD_BUILD(angles_of_numbers, op_rope_angles(g, x, 2, 10000))
+BAD_BUILD(angles_of_odd_heads, op_rope_angles(g, graph_positions(g), 3, 10000))
+BAD_BUILD(rope_of_other_heads, op_rope(g, x, op_rope_angles(g, graph_positions(g), 2, 10000), 2))
 BAD_BUILD(last_of_last, op_last(g, op_last(g, x)))
 BAD_BUILD(head_of_other_width, op_cross_entropy(g, x, weight(g, "head", 2, 5, 7), graph_targets(g)))
 BAD_BUILD(targets_as_numbers, op_cross_entropy(g, x, weight(g, "head", 2, 5, 6), x))
@@ -134,6 +137,9 @@ static const struct {
     {projection_of_constants, LMU_USAGE, "implicit attention takes parameters"},
     {heads_that_do_not_divide, LMU_USAGE, "number of heads (4)"},
     {context_0, LMU_USAGE, "causal attention takes"},
+    {angles_of_numbers, LMU_USAGE, "rotary positions are made of integers"},
+    {angles_of_odd_heads, LMU_USAGE, "a head of 3 channels cannot be paired"},
+    {rope_of_other_heads, LMU_USAGE, "of H heads (2)"},
     {last_of_last, LMU_USAGE, "last takes x"},
     {head_of_other_width, LMU_USAGE, "cross-entropy takes"},
     {targets_as_numbers, LMU_USAGE, "cross-entropy takes"},

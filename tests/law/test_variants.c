@@ -63,13 +63,16 @@ static void agrees_in_bf16(const LawCase *cases, LawProducts products, int64_t s
     assert_int_equal(broken, 0);
 }
 
-/* A number rounded to bfloat16 is off by 2^-8; operands, activations and their gradients are, through a few layers. */
+/* A number rounded to bfloat16 is off by 2^-8; operands, activations and their gradients are, through a few layers. Where little
+ * is left of a sum's terms, as in the three numbers of a pool's gradient, that shows. */
+#define ROUNDED 0.05
+
 static void in_bf16(void **state)
 {
     (void)state;
     if (!law_multiplies_bf16())
         skip();
-    agrees_in_bf16(law_every(), LAW_BF16, 1, 0.03);
+    agrees_in_bf16(law_every(), LAW_BF16, 1, ROUNDED);
     agrees_in_bf16(law_larger, LAW_BF16, 5,
                    0.08); /* gradients of L sum up 1,000 steps, with little left of many terms */
 }
@@ -77,7 +80,7 @@ static void in_bf16(void **state)
 static void in_bf16_in_plain_c(void **state)
 {
     (void)state;
-    agrees_in_bf16(law_every(), LAW_BF16_PLAIN, 1, 0.03);
+    agrees_in_bf16(law_every(), LAW_BF16_PLAIN, 1, ROUNDED);
 }
 
 /* Threads share the work, not the sums: what is left is oneDNN's choice of blocks. */

@@ -1,0 +1,43 @@
+/* The hybrid: the blocks of the LMU (lmu.c), and in every second one causal attention behind the memory. The memory knows order, so
+ * attention needs no positions. */
+#include "model/architectures.h"
+#include "nn/nn.h"
+
+static Tensor *block(Graph *g, const ModelConfig *c, int64_t layer, Tensor *x /* [N x D] */)
+{
+    LegendreSpec legendre = {c->order, c->theta.value[c->theta.count > 1 ? layer : 0], c->scaled};
+    FeedForward feed = {.kind = (FeedForwardKind)c->feed_forward,
+                        .width = (int64_t)(c->feed_width * (double)c->dim + 0.5),
+                        .dropout = c->dropout};
+    NormKind norm = (NormKind)c->norm;
+
+    Tensor *m = nn_norm(g, x, norm, "memory.norm");
+    m = nn_implicit_attention(g, m, &legendre, c->reduced ? c->reduced : c->order, "memory");
+    m = nn_linear(g, m, c->dim, false, "memory.out");
+    x = op_add(g, x, op_dropout(g, m, c->dropout));
+    if (layer % 2 == 1) {
+        Tensor *a = nn_norm(g, x, norm, "attention.norm");
+        a = nn_causal_attention(g, a, model_config_heads(c), c->context, false, "attention");
+        x = op_add(g, x, op_dropout(g, a, c->dropout));
+    }
+    return op_add(g, x, nn_feed_forward(g, nn_norm(g, x, norm, "ffn.norm"), &feed, "ffn"));
+}
+
+static Tensor *build(Graph *g, const ModelConfig *c, Tensor *ids, Tensor *embedding)
+{
+    Tensor *x = op_dropout(g, op_embedding(g, ids, embedding), c->dropout);
+    for (int64_t layer = 0; layer < c->layers; layer++) {
+        graph_block(g, "layer.%lld", (long long)layer);
+        x = block(g, c, layer, x);
+        graph_scope_end(g);
+    }
+    return nn_norm(g, x, (NormKind)c->norm, "norm");
+}
+
+const Architecture architecture_lmu_attention = {
+    .name = "lmu-attention",
+    .summary = "the LMU with causal attention in every second block, without positions",
+    .defaults = "",
+    .causal = true,
+    .build = build,
+};
