@@ -72,7 +72,7 @@ static lmu_status training_step(Training *t, double *seconds, double *loss)
     if (!isfinite(norm))
         return error_set(LMU_NUMERIC, "the gradient of drawn tokens is not finite");
     double scale = norm > optimiser.clip ? optimiser.clip / norm : 1;
-    optimiser_step(t->model->params, &optimiser, 1e-4, scale, ++t->step);
+    optimiser_step(t->model->params, &optimiser, NULL, 1e-4, scale, ++t->step);
     *seconds = machine_seconds() - start;
     return LMU_OK;
 }

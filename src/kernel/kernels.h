@@ -57,6 +57,10 @@ typedef struct AdamW {
     int64_t step;                              /* 1 for the first, for the bias correction */
 } AdamW;
 
+typedef struct NewtonSchulz {
+    double a, b, c;
+} NewtonSchulz;
+
 struct Kernels {
     /* -- moving data: host arrays on one side ------------------------------------------------------------------ */
     void (*put_bytes)(Backend *, size_t bytes, const void *host, void *to);
@@ -180,6 +184,11 @@ struct Kernels {
     void (*sum_squares)(Backend *, int64_t n, const Real *x,
                         double *out); /* fixed order; NaN and infinity come through */
     void (*adamw)(Backend *, int64_t n, const AdamW *, Real *w, const Real *g, Real *m, Real *v);
+    /* Nesterov momentum: m = momentum m + scale g, y = momentum m + scale g */
+    void (*momentum)(Backend *, int64_t n, double momentum, double scale, const Real *g, Real *m, Real *y);
+    /* y [N x N] = a I + b x + c square */
+    void (*newton_schulz)(Backend *, int64_t n, const NewtonSchulz *, Array x, const Real *square, Array y);
+    void (*descend)(Backend *, int64_t n, double keep, double rate, const Real *x, Real *w); /* w = keep w - rate x */
 };
 
 extern const Kernels kernels_reference_f32, kernels_reference_f64;

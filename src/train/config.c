@@ -16,6 +16,12 @@ static const Field fields[] = {
     FIELD_FLAG_OF(TrainConfig, recompute, "false",
                   "keep the values at the borders of blocks alone for the backward pass and compute the rest again: "
                   "less memory, more time, the same numbers to the bit"),
+    FIELD_CHOICE_OF(
+        TrainConfig, optimizer, "adamw", OPTIMISERS,
+        "muon: orthogonalised momentum for the hidden matrices, AdamW for all else. Its update of a matrix is "
+        "0.2 sqrt(max(rows, columns)) times an orthogonal one, as large as AdamW's, so that --learning-rate "
+        "and --weight-decay serve both"),
+    FIELD_REAL_OF(TrainConfig, momentum, "0.95", 0, 0.999999, "factor", "muon: decay of the momentum (Nesterov's)"),
     FIELD_REAL_OF(TrainConfig, learning_rate, "2e-3", 0, 10, "rate", "peak learning rate"),
     FIELD_COUNT_OF(TrainConfig, warmup, "50", 0, 1e9, "steps", "steps of linear warm-up"),
     FIELD_REAL_OF(TrainConfig, final_fraction, "0.05", 0, 1, "fraction",

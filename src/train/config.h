@@ -4,6 +4,9 @@
 
 #include "base/field.h"
 
+typedef enum OptimiserKind { OPTIMISER_ADAMW, OPTIMISER_MUON } OptimiserKind; /* OPTIMISERS in this order */
+#define OPTIMISERS "adamw|muon"
+
 typedef struct TrainConfig {
     char *data; /* directory with train.bin, valid.bin, tokenizer.json */
     int64_t tokens;
@@ -12,6 +15,8 @@ typedef struct TrainConfig {
     bool recompute;
     double learning_rate, final_fraction;
     int64_t warmup;
+    int optimizer; /* OptimiserKind */
+    double momentum;
     double weight_decay, beta1, beta2, epsilon, clip;
     int64_t seed;
     int64_t evaluate_every, evaluate_tokens, log_every;

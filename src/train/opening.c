@@ -107,6 +107,8 @@ static lmu_status open_model(Trainer *t)
                             "training would not fit into memory, try %sa smaller --micro-batch, --length or --dim: ",
                             t->config->recompute ? "" : "--recompute, ");
     TRY(status);
+    if (t->config->optimizer == OPTIMISER_MUON)
+        TRY(muon_open(t->model->params, &t->muon));
     TRY(trainer_refuse_memory(t)); /* by the plan */
     if (!loads)
         TRY(model_draw(t->model, (uint64_t)t->config->seed));
@@ -136,6 +138,7 @@ lmu_status trainer_open(Trainer *t)
 void trainer_close(Trainer *t)
 {
     evaluator_close(&t->evaluator);
+    muon_close(t->muon);
     graph_close(t->graph);
     model_close(t->model);
     backend_close(t->backend);

@@ -19,26 +19,44 @@ double optimiser_norm(const Params *params)
     return sqrt(squares);
 }
 
-/* Neighbours with the same decay are one call. */
-void optimiser_step(Params *params, const TrainConfig *config, double rate, double scale, int64_t step)
+static bool decays(const Param *param)
+{
+    return param->role != PARAM_VECTOR;
+}
+
+/* Parameters first..next-1, which all decay or all do not, in one call. */
+static void adamw_step(Params *params, const TrainConfig *config, size_t first, size_t next, const AdamW *adamw)
 {
     Backend *b = params->backend;
+    AdamW step = *adamw;
+    int64_t start = params->list[first]->offset,
+            end = next < params->count ? params->list[next]->offset : params->length;
+    step.decay = decays(params->list[first]) ? config->weight_decay : 0;
+    KERNEL(b, adamw, end - start, &step, real_at(b, params->values, start), real_at(b, params->gradients, start),
+           real_at(b, params->first_moment, start), real_at(b, params->second_moment, start));
+}
+
+void optimiser_step(Params *params, const TrainConfig *config, Muon *muon, double rate, double scale, int64_t step)
+{
+    AdamW adamw = {.rate = rate,
+                   .beta1 = config->beta1,
+                   .beta2 = config->beta2,
+                   .epsilon = config->epsilon,
+                   .gradient_scale = scale,
+                   .step = step};
+    MuonStep orthogonal = {
+        .rate = rate, .decay = config->weight_decay, .momentum = config->momentum, .gradient_scale = scale};
+    Param *const *list = params->list;
     params_write_begin(params);
     for (size_t i = 0, next; i < params->count; i = next) {
-        bool decays = params->list[i]->role != PARAM_VECTOR;
-        for (next = i + 1; next < params->count && (params->list[next]->role != PARAM_VECTOR) == decays; next++)
-            ;
-        int64_t first = params->list[i]->offset,
-                end = next < params->count ? params->list[next]->offset : params->length;
-        AdamW adamw = {.rate = rate,
-                       .beta1 = config->beta1,
-                       .beta2 = config->beta2,
-                       .epsilon = config->epsilon,
-                       .decay = decays ? config->weight_decay : 0,
-                       .gradient_scale = scale,
-                       .step = step};
-        KERNEL(b, adamw, end - first, &adamw, real_at(b, params->values, first), real_at(b, params->gradients, first),
-               real_at(b, params->first_moment, first), real_at(b, params->second_moment, first));
+        next = i + 1;
+        if (muon && muon_moves(list[i])) {
+            muon_step(muon, params, list[i], &orthogonal);
+            continue;
+        }
+        while (next < params->count && decays(list[next]) == decays(list[i]) && !(muon && muon_moves(list[next])))
+            next++;
+        adamw_step(params, config, i, next, &adamw);
     }
     params_write_end(params);
 }

@@ -1,9 +1,10 @@
-/* The learning rate's course, and one AdamW step over a parameter store. */
+/* The learning rate's course, and one step of AdamW, or of Muon and AdamW, over a parameter store. */
 #ifndef LMU_TRAIN_OPTIMISER_H
 #define LMU_TRAIN_OPTIMISER_H
 
 #include "tensor/params.h"
 #include "train/config.h"
+#include "train/muon.h"
 
 /* The rate of step `step` (from 0) when `spent` (0..1) of the budget is used up at its start: linear warm-up, then a cosine from
  * the peak to final_fraction of it. `warm` is the share of the budget that the warm-up takes. */
@@ -12,7 +13,8 @@ double schedule_rate(const TrainConfig *config, int64_t step, double spent, doub
 /* Norm of all gradients; NaN or infinite if any is. */
 double optimiser_norm(const Params *params);
 
-/* One step (from 1) with the gradients scaled by `scale`: decay on matrices and tables alone. */
-void optimiser_step(Params *params, const TrainConfig *config, double rate, double scale, int64_t step);
+/* One step (from 1) with the gradients scaled by `scale`: decay on matrices and tables alone. Matrices by Muon, or where `muon`
+ * is NULL all by AdamW. */
+void optimiser_step(Params *params, const TrainConfig *config, Muon *muon, double rate, double scale, int64_t step);
 
 #endif

@@ -55,7 +55,8 @@ static double peak_bytes(const Trainer *t)
 
 /* -- time -- */
 
-/* Seconds of a step: its micro-batches and the optimiser, which passes over seven vectors where the norm reads one. */
+/* Seconds of a step: its micro-batches and the optimiser, which passes over seven vectors where the norm reads one;
+ * the products of Muon at the speed of the ceiling. */
 static lmu_status measure_step(Trainer *t, double *seconds)
 {
     enum { RUNS = 5 };
@@ -72,6 +73,8 @@ static lmu_status measure_step(Trainer *t, double *seconds)
     optimiser_norm(t->model->params);
     double norm = machine_seconds() - start;
     *seconds = seconds_median(runs, count) * (double)t->config->batch / t->micro + 8 * norm;
+    if (t->muon)
+        *seconds += muon_flops(t->model->params) / t->ceiling;
     return LMU_OK;
 }
 

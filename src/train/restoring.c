@@ -99,6 +99,24 @@ static lmu_status require_same_order(const Trainer *t, const char *path, const j
     return LMU_OK;
 }
 
+/* The moments of one optimiser mean nothing to another. Runs of a time when there was only AdamW do not name it. */
+static lmu_status require_same_optimiser(const Trainer *t, const char *path, const json_t *json)
+{
+    static const char *const names[] = {[OPTIMISER_ADAMW] = "adamw", [OPTIMISER_MUON] = "muon"};
+    const char *then = names[OPTIMISER_ADAMW], *now = names[t->config->optimizer];
+    json_t *options;
+    TRY(json_get_object(path, json, "options", &options));
+    if (json_object_get(options, "optimizer"))
+        TRY(json_get_string(path, options, "optimizer", &then));
+    if (strcmp(then, now) == 0)
+        return LMU_OK;
+    return error_set(
+        LMU_USAGE,
+        "--optimizer %s: the run has %s, whose moments %s cannot go on from: leave the option out, or start "
+        "another run from its model: lmu train --from %s --data %s --out NEW --optimizer %s",
+        now, then, now, t->request->run, t->config->data, now);
+}
+
 lmu_status trainer_check_tokenizer(const Trainer *t, const char *directory)
 {
     char *path;
@@ -143,6 +161,7 @@ lmu_status trainer_restore(Trainer *t)
     ATTEMPT(read_trainer_json(directory, &path, &json));
     ATTEMPT(read_position(t, path, json, &t->at));
     ATTEMPT(require_same_order(t, path, json));
+    ATTEMPT(require_same_optimiser(t, path, json));
     ATTEMPT(warn_differences(t, path, json));
     ATTEMPT(restore_parameters(t, directory));
     t->saved_any = true;

@@ -136,7 +136,7 @@ static lmu_status trainer_step(Trainer *t)
         return trainer_not_finite(t, t->at.step + 1, "gradient's norm", norm);
     t->at.rate = schedule_rate(c, t->at.step, spent, trainer_warm(t, spent));
     double scale = c->clip > 0 && norm > c->clip ? c->clip / norm : 1;
-    optimiser_step(t->model->params, c, t->at.rate, scale, ++t->at.step);
+    optimiser_step(t->model->params, c, t->muon, t->at.rate, scale, ++t->at.step);
     t->at.sum_loss += loss;
     t->at.sum_norm += norm;
     t->at.sum_steps++;

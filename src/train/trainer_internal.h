@@ -6,6 +6,7 @@
 #include "text/tokenizer.h"
 #include "text/windows.h"
 #include "train/evaluate.h"
+#include "train/muon.h"
 #include "train/trainer.h"
 
 #define TRAINER_VERSION 1 /* of trainer.json */
@@ -35,6 +36,7 @@ typedef struct Trainer {
     Model *model;
     Graph *graph;
     Tensor *loss;
+    Muon *muon; /* NULL: AdamW alone */
     Evaluator evaluator;
     int micro; /* windows at a time */
     int32_t *window, *ids, *targets;

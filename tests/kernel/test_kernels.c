@@ -480,6 +480,24 @@ static void optimiser(int64_t n)
     pair_free(&g);
 }
 
+static void orthogonalising(int64_t n)
+{
+    Pair g = pair_new(n), m = pair_new(n), y = pair_new(n), w = pair_new(n);
+    BOTH(momentum, n, 0.95, 0.7, V(g), V(m), V(y));
+    BOTH(descend, n, 0.99, 0.3, V(y), V(w));
+    check(&w, 2 * ROUNDING, "descent");
+    check(&m, 2 * ROUNDING, "momentum");
+    check(&y, 2 * ROUNDING, "Nesterov momentum");
+    pair_free(&g);
+    int64_t side_length = n < 100 ? n : 100, numbers = side_length * side_length;
+    Pair x = pair_new(numbers), square = pair_new(numbers), z = pair_new(numbers);
+    NewtonSchulz quintic = {3.4445, -4.7750, 2.0315};
+    BOTH(newton_schulz, side_length, &quintic, A(x), V(square), A(z));
+    check(&z, 2 * ROUNDING, "polynomial of a matrix");
+    pair_free(&x);
+    pair_free(&square);
+}
+
 /* Long enough for every thread to have a share. */
 static void sums_of_squares_are_long(void **state)
 {
@@ -519,6 +537,7 @@ EVERY_LENGTH(products_of_rows)
 EVERY_LENGTH(tables)
 EVERY_LENGTH(losses)
 EVERY_LENGTH(optimiser)
+EVERY_LENGTH(orthogonalising)
 
 static int open_backends(void **state)
 {
@@ -554,6 +573,7 @@ int main(void)
         cmocka_unit_test(tables_of_every_length),
         cmocka_unit_test(losses_of_every_length),
         cmocka_unit_test(optimiser_of_every_length),
+        cmocka_unit_test(orthogonalising_of_every_length),
         cmocka_unit_test(sums_of_squares_are_long),
     };
     int failed = 0;

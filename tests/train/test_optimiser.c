@@ -75,7 +75,7 @@ static void check_steps(BackendKind kind, double tolerance)
                 reference_step(&reference[at], &config, rate, scale * gradients[at],
                                params->list[p]->role != PARAM_VECTOR, step);
             }
-        optimiser_step(params, &config, rate, scale, step);
+        optimiser_step(params, &config, NULL, rate, scale, step);
     }
     double *values = vector_read(params, params->values), *second = vector_read(params, params->second_moment);
     for (int64_t i = 0; i < params->length; i++) {
@@ -134,7 +134,7 @@ static void test_decay_by_name(void **state)
         params_write_begin(params);
         KERNEL(backend, fill, params->length, 1, params->values);
         params_write_end(params);
-        optimiser_step(params, &config, 1, 1, 1);
+        optimiser_step(params, &config, NULL, 1, 1, 1);
         double *values = vector_read(params, params->values);
         size_t decayed = 0;
         for (size_t p = 0; p < params->count; p++) {

@@ -44,26 +44,30 @@ static double mean_loss(Graph *g, Tensor *loss, const Batch *batch)
 }
 
 /* Trains and returns the last loss. */
-static double learn(Model *model, const Batch *batch)
+static double learn(Model *model, const Batch *batch, OptimiserKind kind)
 {
     Graph *g;
     Tensor *loss;
+    Muon *muon = NULL;
     TrainConfig config = default_training();
     config.weight_decay = 0;
     config.warmup = 10;
     config.learning_rate = 1e-2;
     assert_done(params_train(model->params));
     assert_done(model_graph(model, GRAPH_TRAIN, ROWS, TOKENS, 0, &g, &loss));
+    if (kind == OPTIMISER_MUON)
+        assert_done(muon_open(model->params, &muon));
     double last = mean_loss(g, loss, batch), first = last;
     for (int step = 0; step < STEPS; step++) {
         double norm = optimiser_norm(model->params);
         assert_true(isfinite(norm));
         double rate = schedule_rate(&config, step, (double)step / STEPS, (double)config.warmup / STEPS);
-        optimiser_step(model->params, &config, rate, norm > 1 ? 1 / norm : 1, step + 1);
+        optimiser_step(model->params, &config, muon, rate, norm > 1 ? 1 / norm : 1, step + 1);
         last = mean_loss(g, loss, batch);
     }
     if (!(fabs(first - log(SMALL_VOCABULARY)) < 1))
         fail_msg("%s: an untrained loss of %g", model->arch->name, first);
+    muon_close(muon);
     graph_close(g);
     fields_free(&train_table, &config);
     return last;
@@ -94,10 +98,15 @@ static void test_overfit(void **state)
     assert_done(backend_open(BACKEND_CPU, 1, false, &backend));
     for (int a = 0; architectures[a]; a++) {
         Model *model = small_model(backend, architectures[a]->name, 5);
-        double loss = learn(model, &batch);
+        double loss = learn(model, &batch, OPTIMISER_ADAMW);
         if (!(loss < 0.05))
             fail_msg("%s: one batch learnt by heart still loses %g nats a token", architectures[a]->name, loss);
         assert_same_loaded(model);
+        model_close(model);
+        model = small_model(backend, architectures[a]->name, 5);
+        loss = learn(model, &batch, OPTIMISER_MUON);
+        if (!(loss < 0.05))
+            fail_msg("%s: one batch learnt by heart with Muon still loses %g", architectures[a]->name, loss);
         model_close(model);
     }
     backend_close(backend);

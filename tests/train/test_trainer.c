@@ -66,6 +66,8 @@ static void listen(Listener *listener, int stop_at)
     listener->progress.interrupt = &listener->interrupt;
 }
 
+static OptimiserKind optimiser = OPTIMISER_ADAMW;
+
 /* Eight steps of three micro-batches, two windows each but the last. */
 static lmu_status run(const char *name, bool resume, bool guarded, Listener *listener, TrainReport *report)
 {
@@ -83,6 +85,7 @@ static lmu_status run(const char *name, bool resume, bool guarded, Listener *lis
     config.log_every = 2;
     config.warmup = 2;
     config.threads = 1;
+    config.optimizer = optimiser;
     TrainRequest request = {.run = out,
                             .config = &config,
                             .model = &model,
@@ -202,6 +205,30 @@ static void test_stopped_evaluation(void **state)
     assert_same_file("plain", "stopped", "last/trainer.safetensors");
 }
 
+/* Muon's momentum is kept as AdamW's moments are, and no run goes on from those of the other. */
+static void test_muon(void **state)
+{
+    (void)state;
+    Listener listener;
+    TrainReport plain, resumed;
+    optimiser = OPTIMISER_MUON;
+    listen(&listener, 0);
+    assert_done(run("muon", false, false, &listener, &plain));
+    listen(&listener, 10);
+    assert_refused(run("muon_stopped", false, true, &listener, &resumed), LMU_INTERRUPTED, "saved. Go on with");
+    optimiser = OPTIMISER_ADAMW;
+    listen(&listener, 0);
+    assert_refused(run("muon_stopped", true, false, &listener, &resumed), LMU_USAGE,
+                   "--optimizer adamw: the run has muon");
+    optimiser = OPTIMISER_MUON;
+    assert_refused(run("plain", true, false, &listener, &resumed), LMU_USAGE, "--optimizer muon: the run has adamw");
+    assert_done(run("muon_stopped", true, true, &listener, &resumed));
+    optimiser = OPTIMISER_ADAMW;
+    assert_same_file("muon", "muon_stopped", "last/model.safetensors");
+    assert_same_file("muon", "muon_stopped", "last/trainer.safetensors");
+    assert_true(plain.valid.nats == resumed.valid.nats);
+}
+
 static int setup(void **state)
 {
     if (scratch_open(state) != 0)
@@ -213,10 +240,9 @@ static int setup(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_guarded),
-        cmocka_unit_test(test_guarded_evaluation),
-        cmocka_unit_test(test_stopped),
-        cmocka_unit_test(test_stopped_evaluation),
+        cmocka_unit_test(test_guarded), cmocka_unit_test(test_guarded_evaluation),
+        cmocka_unit_test(test_stopped), cmocka_unit_test(test_stopped_evaluation),
+        cmocka_unit_test(test_muon),
     };
     return cmocka_run_group_tests(tests, setup, scratch_close);
 }

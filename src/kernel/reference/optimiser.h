@@ -24,3 +24,29 @@ static void adamw(Backend *b, int64_t n, const AdamW *o, Real *W, const Real *G,
         OUT(W)[i] = IN(W)[i] * keep - rate * m / (sqrt(v) * root + epsilon);
     }
 }
+
+static void momentum(Backend *b, int64_t n, double factor, double scale, const Real *G, Real *M, Real *Y)
+{
+    (void)b;
+    real mu = (real)factor, s = (real)scale;
+    for (int64_t i = 0; i < n; i++) {
+        real g = IN(G)[i] * s;
+        real m = OUT(M)[i] = mu * IN(M)[i] + g;
+        OUT(Y)[i] = mu * m + g;
+    }
+}
+
+/* Jordan et al. 2024: the polynomial of the Newton-Schulz iteration, of a symmetric matrix whose square is there. */
+static void newton_schulz(Backend *b, int64_t n, const NewtonSchulz *p, Array X, const Real *SQUARE, Array Y)
+{
+    (void)b;
+    for (int64_t i = 0; i < n * n; i++)
+        NUMBERS(Y)[i] = (real)p->b * NUMBERS(X)[i] + (real)p->c * IN(SQUARE)[i] + (i % (n + 1) ? 0 : (real)p->a);
+}
+
+static void descend(Backend *b, int64_t n, double keep, double rate, const Real *X, Real *W)
+{
+    (void)b;
+    for (int64_t i = 0; i < n; i++)
+        OUT(W)[i] = (real)keep * IN(W)[i] - (real)rate * IN(X)[i];
+}

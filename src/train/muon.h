@@ -1,0 +1,30 @@
+/* Muon (Jordan et al. 2024): a step of a matrix in the direction of its momentum with all singular values near 1.
+ *
+ * It moves the hidden weight matrices, parameters of the role PARAM_MATRIX; AdamW moves tables (with them the head, which is tied to
+ * the embedding), vectors, and the small Legendre matrices, which are PARAM_VECTOR. The momentum stands in the place of the
+ * first moment; the second stays 0. */
+#ifndef LMU_TRAIN_MUON_H
+#define LMU_TRAIN_MUON_H
+
+#include "tensor/params.h"
+
+typedef struct Muon Muon;
+
+typedef struct MuonStep {
+    double rate, decay; /* as AdamW's: the update is as large as AdamW's usually is */
+    double momentum;
+    double gradient_scale; /* of clipping */
+} MuonStep;
+
+/* Memory for the largest matrix of a store whose parameters are all named. */
+lmu_status muon_open(const Params *params, Muon **out);
+void muon_close(Muon *muon); /* accepts NULL */
+
+bool muon_moves(const Param *param);
+/* One step of one parameter; inside params_write_begin/end. */
+void muon_step(Muon *muon, Params *params, const Param *param, const MuonStep *step);
+
+/* Multiplications and additions of a step over all of them, as two FLOP each. */
+double muon_flops(const Params *params);
+
+#endif
