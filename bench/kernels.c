@@ -134,8 +134,8 @@ static const Kernel kernels[] = {
     {"implicit_attention_16", run_implicit, 16, IMPLICIT(16), 0, 0, 0, true},
     {"implicit_attention_back_8", run_implicit_back, 8, 2 * IMPLICIT(8), 0, 0, 0, true},
     {"implicit_attention_back_16", run_implicit_back, 16, 2 * IMPLICIT(16), 0, 0, 0, true},
-    {"causal_attention", run_causal, 0, 2.0 * N *D *T, 0, 0, 0, false},
-    {"causal_attention_back", run_causal_back, 0, 4.0 * N *D *T, 0, 0, 0, false},
+    {"causal_attention", run_causal, 0, 2.0 * N *D *T, 0, 0, 0, true},
+    {"causal_attention_back", run_causal_back, 0, 4.0 * N *D *T, 0, 0, 0, true},
 };
 
 /* -- operands -- */
@@ -148,7 +148,7 @@ static lmu_status fill(Bench *k)
         for (int64_t j = 0; j < NUMBERS; j++)
             numbers[j] = (float)(((uint32_t)(j * ARRAYS + i) * 2654435761u >> 8) * 0x1p-24) + (i < 2 ? -0.5f : 0.01f);
         KERNEL(k->b, put_f32, NUMBERS, numbers, k->array[i]);
-        if (k->half && i < 3) {
+        if (k->half && i < 4) {
             KERNEL(k->b, to_bf16, NUMBERS, k->array[i], (uint16_t *)k->gradients);
             memcpy((void *)k->array[i], k->gradients, NUMBERS * sizeof(uint16_t));
         }
