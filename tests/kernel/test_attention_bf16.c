@@ -16,7 +16,7 @@
 void simd_attention_bf16_tiles(Kernels *table); /* of a variant that only tests use */
 
 #define BOUND                                                                                                          \
-    0.012 /* root of the mean square of the error, relative: a number rounded to bfloat16 is off by 2^-9 at most */
+    0.012 /* root of the mean square of the error, relative: a number rounded to bfloat16 is off by 2^-8 at most */
 #define ROWS 3
 
 typedef struct Case {
