@@ -1,8 +1,9 @@
-/* The LMU language model: Chilkuri et al. 2021, section 3. */
+/* The LMU language model: Chilkuri et al. 2021, section 3; and its hybrid, which in every second block has causal attention behind
+ * the memory. The memory knows order, so attention needs no positions. */
 #include "model/architectures.h"
 #include "nn/nn.h"
 
-static Tensor *block(Graph *g, const ModelConfig *c, int64_t layer, Tensor *x /* [N x D] */)
+static Tensor *block(Graph *g, const ModelConfig *c, int64_t layer, bool attends, Tensor *x /* [N x D] */)
 {
     LegendreSpec legendre = {c->order, c->theta.value[c->theta.count > 1 ? layer : 0], c->scaled};
     FeedForward feed = {.kind = (FeedForwardKind)c->feed_forward,
@@ -14,18 +15,33 @@ static Tensor *block(Graph *g, const ModelConfig *c, int64_t layer, Tensor *x /*
     m = nn_implicit_attention(g, m, &legendre, c->reduced ? c->reduced : c->order, "memory");
     m = nn_linear(g, m, c->dim, false, "memory.out");
     x = op_add(g, x, op_dropout(g, m, c->dropout));
+    if (attends) {
+        Tensor *a = nn_norm(g, x, norm, "attention.norm");
+        a = nn_causal_attention(g, a, model_config_heads(c), c->context, false, "attention");
+        x = op_add(g, x, op_dropout(g, a, c->dropout));
+    }
     return op_add(g, x, nn_feed_forward(g, nn_norm(g, x, norm, "ffn.norm"), &feed, "ffn"));
 }
 
-static Tensor *build(Graph *g, const ModelConfig *c, Tensor *ids, Tensor *embedding)
+static Tensor *stack(Graph *g, const ModelConfig *c, bool hybrid, Tensor *ids, Tensor *embedding)
 {
     Tensor *x = op_dropout(g, op_embedding(g, ids, embedding), c->dropout);
     for (int64_t layer = 0; layer < c->layers; layer++) {
         graph_block(g, "layer.%lld", (long long)layer);
-        x = block(g, c, layer, x);
+        x = block(g, c, layer, hybrid && layer % 2 == 1, x);
         graph_scope_end(g);
     }
     return nn_norm(g, x, (NormKind)c->norm, "norm");
+}
+
+static Tensor *build(Graph *g, const ModelConfig *c, Tensor *ids, Tensor *embedding)
+{
+    return stack(g, c, false, ids, embedding);
+}
+
+static Tensor *build_hybrid(Graph *g, const ModelConfig *c, Tensor *ids, Tensor *embedding)
+{
+    return stack(g, c, true, ids, embedding);
 }
 
 const Architecture architecture_lmu = {
@@ -42,4 +58,12 @@ const Architecture architecture_lmu_paper = {
     .defaults = "order=8 reduced=8 theta=32 scaled=false norm=layer feed_forward=gelu feed_width=4",
     .causal = true,
     .build = build,
+};
+
+const Architecture architecture_lmu_attention = {
+    .name = "lmu-attention",
+    .summary = "the LMU with causal attention in every second block, without positions",
+    .defaults = "",
+    .causal = true,
+    .build = build_hybrid,
 };
