@@ -68,13 +68,15 @@ reached() {
     tail -n 1 "$1/metrics.jsonl" 2>/dev/null | sed -n 's/.*"step":\([0-9]*\),.*/\1/p' | grep . || echo 0
 }
 
-# break_off SIGNAL STEP RUN ARGUMENT...: starts a run and ends it once it has reached the step.
+# break_off SIGNAL STEP RUN ARGUMENT...: starts a run and ends it once it has reached the step. A run that was there already on
+# its last time gets its SIGINT once it has said something: before that, it ends without a word and without having done anything.
 break_off() {
     local signal=$1 step=$2 run=$3 process code
     shift 3
     "$lmu" train --out "$run" "$@" >"$work/out" 2>&1 </dev/null &
     process=$!
-    while [ "$(reached "$run")" -lt "$step" ] && kill -0 $process 2>/dev/null; do
+    while { [ "$(reached "$run")" -lt "$step" ] || { [ "$signal" = INT ] && [ ! -s "$work/out" ]; }; } &&
+        kill -0 $process 2>/dev/null; do
         sleep 0.01
     done
     kill "-$signal" $process 2>/dev/null
