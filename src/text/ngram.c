@@ -334,6 +334,7 @@ lmu_status ngram_evaluate(const Ngram *model, const Shard *text, const EvalCut *
         /* Of what was predicted before, only the last order-2 inputs can matter besides the input of the first new target. */
         int64_t again = length - scored, useful = model->order - 2 > 0 ? model->order - 2 : 0;
         int64_t start = first + (again > useful ? again - useful : 0);
+        EvalResult *part = eval_part(cut, text->count, w);
         if (!cut->carry || w == 0) {
             history_reset(&history);
             int32_t token;
@@ -344,8 +345,11 @@ lmu_status ngram_evaluate(const Ngram *model, const Shard *text, const EvalCut *
             int32_t token;
             shard_read(text, i, 1, &token);
             double probability = history_advance(model, &history, (uint32_t)token, &history);
-            if (i > first + again)
-                eval_add(out, &token, 1, lengths, -log(probability));
+            if (i <= first + again)
+                continue;
+            eval_add(out, &token, 1, lengths, -log(probability));
+            if (part)
+                eval_add(part, &token, 1, lengths, -log(probability));
         }
     }
     progress_report(progress, "evaluating", (double)text->count, (double)text->count, "tokens", NULL);

@@ -1,6 +1,7 @@
 #include "text/windows.h"
 
 #include "base/random.h"
+#include "text/score.h"
 
 lmu_status windows_open(const Shard *shard, int64_t length, uint64_t seed, Windows *out)
 {
@@ -52,4 +53,13 @@ int eval_window(const EvalCut *cut, int64_t count, int64_t index, int64_t *first
     *length = end - start;
     *scored = end - done;
     return 1;
+}
+
+EvalResult *eval_part(const EvalCut *cut, int64_t count, int64_t index)
+{
+    if (!cut->part)
+        return NULL;
+    int64_t stride = cut->carry ? cut->context : cut->stride;
+    int64_t windows = (count - 1 + stride - 1) / stride;
+    return &cut->part[index * cut->parts / windows];
 }

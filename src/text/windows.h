@@ -32,10 +32,15 @@ void windows_read(const Windows *windows, int64_t sample, int32_t *out);
 typedef struct EvalCut {
     int64_t context, stride;
     int carry;
+    struct EvalResult
+        *part; /* [parts], zeroed, or NULL: the sums of so many runs of neighbouring windows, besides that of all */
+    int parts;
 } EvalCut;
 
 /* The window number `index` (0, 1, ...) of a text of `count` tokens: inputs are [*first, *first + *length), targets one to the
  * right, and only the last *scored targets are counted. False when there are no more. */
 int eval_window(const EvalCut *cut, int64_t count, int64_t index, int64_t *first, int64_t *length, int64_t *scored);
+/* The part that window `index` belongs to; NULL where nobody asked for parts. */
+struct EvalResult *eval_part(const EvalCut *cut, int64_t count, int64_t index);
 
 #endif

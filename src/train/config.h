@@ -7,6 +7,9 @@
 typedef enum OptimiserKind { OPTIMISER_ADAMW, OPTIMISER_MUON } OptimiserKind; /* OPTIMISERS in this order */
 #define OPTIMISERS "adamw|muon"
 
+typedef enum ScheduleKind { SCHEDULE_COSINE, SCHEDULE_WSD } ScheduleKind; /* SCHEDULES in this order */
+#define SCHEDULES "cosine|wsd"
+
 typedef struct TrainConfig {
     char *data; /* directory with train.bin, valid.bin, tokenizer.json */
     int64_t tokens;
@@ -15,6 +18,8 @@ typedef struct TrainConfig {
     bool recompute;
     double learning_rate, final_fraction;
     int64_t warmup;
+    int schedule;  /* ScheduleKind */
+    double decay;  /* share of the budget */
     int optimizer; /* OptimiserKind */
     double momentum;
     double weight_decay, beta1, beta2, epsilon, clip;

@@ -24,6 +24,7 @@ lmu_status evaluator_open(Model *model, const EvalCut *cut, Evaluator *out)
     ATTEMPT(memory_new(&e.targets, (size_t)tokens, sizeof *e.targets, "evaluation"));
     ATTEMPT(memory_new(&e.losses, (size_t)tokens, sizeof *e.losses, "evaluation"));
     ATTEMPT(memory_new(&e.count, (size_t)e.rows, sizeof *e.count, "evaluation"));
+    ATTEMPT(memory_new(&e.part, (size_t)e.rows, sizeof(EvalResult *), "evaluation"));
     if (cut->carry) {
         const int64_t *numbers;
         int slots = graph_states(e.graph, &numbers);
@@ -44,6 +45,7 @@ void evaluator_close(Evaluator *evaluator)
     free(evaluator->targets);
     free(evaluator->losses);
     free(evaluator->count);
+    free(evaluator->part);
     memset(evaluator, 0, sizeof *evaluator);
 }
 
@@ -63,9 +65,16 @@ static lmu_status evaluator_batch(Evaluator *e, int rows, int64_t tokens, const 
     Run run = {.rows = rows, .count = e->count, .ids = e->ids, .targets = e->targets, .state = e->state};
     TRY(graph_run(e->graph, &run));
     graph_get_f32(e->graph, e->loss, tokens, e->losses);
-    for (int64_t i = 0; i < tokens; i++)
-        if (e->targets[i] >= 0)
+    int64_t i = 0, end = 0;
+    for (int row = 0; row < rows; row++) {
+        for (end += e->count[row]; i < end; i++) {
+            if (e->targets[i] < 0)
+                continue;
             eval_add(out, e->targets + i, 1, lengths, (double)e->losses[i]);
+            if (e->part[row])
+                eval_add(e->part[row], e->targets + i, 1, lengths, (double)e->losses[i]);
+        }
+    }
     if (!isfinite(out->nats))
         return error_set(LMU_NUMERIC, "the loss on held-out text is not finite: the model is broken");
     return LMU_OK;
@@ -93,6 +102,7 @@ lmu_status evaluator_run(Evaluator *e, const Shard *text, int64_t limit, const u
     for (int64_t index = 0; done < wanted && eval_window(&e->cut, text->count, index, &first, &length, &scored);
          index += every, done++) {
         evaluator_fill(e, text, first, length, scored, filled);
+        e->part[rows] = eval_part(&e->cut, text->count, index);
         e->count[rows++] = length;
         filled += length;
         if (rows < e->rows)

@@ -17,6 +17,7 @@ typedef struct Evaluator {
     int rows;
     int32_t *ids, *targets; /* [rows x context] */
     int64_t *count;         /* [rows] */
+    EvalResult **part;      /* [rows] where each row's sums go besides; NULL: nowhere */
     float *losses;          /* [rows x context] */
 } Evaluator;
 

@@ -70,7 +70,7 @@ static lmu_status open_graphs(Trainer *t)
     int64_t length = t->config->length;
     int flags = t->config->recompute ? GRAPH_RECOMPUTE : 0;
     TRY(model_graph(t->model, GRAPH_TRAIN, t->micro, t->micro * length, flags, &t->graph, &t->loss));
-    return evaluator_open(t->model, &(EvalCut){length, length, 0}, &t->evaluator);
+    return evaluator_open(t->model, &(EvalCut){.context = length, .stride = length}, &t->evaluator);
 }
 
 static lmu_status open_batch(Trainer *t)
@@ -82,6 +82,12 @@ static lmu_status open_batch(Trainer *t)
     TRY(memory_new(&t->losses, tokens, sizeof *t->losses, "a batch"));
     TRY(memory_new(&t->count, rows, sizeof *t->count, "a batch"));
     return memory_new(&t->sample, rows, sizeof *t->sample, "a batch");
+}
+
+int64_t train_steps(const TrainConfig *config)
+{
+    int64_t step = config->batch * config->length;
+    return (config->tokens + step - 1) / step;
 }
 
 int train_micro_batch(const TrainConfig *config)
@@ -130,7 +136,7 @@ lmu_status trainer_open(Trainer *t)
     TRY(backend_open(BACKEND_CPU, (int)c->threads, t->request->guarded, &t->backend));
     TRY(backend_choose_compute(t->backend, (ComputeChoice)c->compute));
     TRY(open_model(t));
-    t->total_steps = (c->tokens + trainer_step_tokens(t) - 1) / trainer_step_tokens(t);
+    t->total_steps = train_steps(c);
     t->flops_token = 3 * graph_flops(t->graph, c->length);
     return LMU_OK;
 }

@@ -7,7 +7,9 @@
 #include "train/muon.h"
 
 /* The rate of step `step` (from 0) when `spent` (0..1) of the budget is used up at its start: linear warm-up, then a cosine from
- * the peak to final_fraction of it. `warm` is the share of the budget that the warm-up takes. */
+ * the peak to final_fraction of it, or (warm-up, stable, decay: Hu et al. 2024) the peak until a straight line falls to that fraction
+ * in the last `decay` of the budget: until then the rate does not depend on the budget, so that one run has those of many budgets in
+ * common. `warm` is the share of the budget that the warm-up takes. */
 double schedule_rate(const TrainConfig *config, int64_t step, double spent, double warm);
 
 /* Norm of all gradients; NaN or infinite if any is. */

@@ -38,7 +38,8 @@ static double trainer_spent(const Trainer *t, double elapsed)
 
 static bool trainer_done(const Trainer *t)
 {
-    return trainer_spent(t, trainer_elapsed(t)) >= 1;
+    int64_t until = t->request->until;
+    return trainer_spent(t, trainer_elapsed(t)) >= 1 || (until > 0 && t->at.step >= until);
 }
 
 /* The share of the budget that warm-up takes; where time counts, as the steps so far tell. */
@@ -188,7 +189,8 @@ static bool evaluation_due(const Trainer *t, int64_t every, bool done)
     if (t->at.step == 0 || t->at.evaluated == t->at.step)
         return false;
     double share = trainer_spent(t, trainer_elapsed(t)) - t->evaluated_share;
-    return done || (every > 0 ? t->at.step % every == 0 : share >= 1.0 / (double)trainer_evaluations(t));
+    bool last = done && !t->request->until;
+    return last || (every > 0 ? t->at.step % every == 0 : share >= 1.0 / (double)trainer_evaluations(t));
 }
 
 static lmu_status trainer_score(Trainer *t, int64_t limit, Progress *progress)
@@ -290,6 +292,7 @@ static void trainer_report(const Trainer *t, TrainReport *report)
     report->tokens_per_second = spent > 0 ? (double)t->tokens / spent : 0;
     report->evaluating = t->evaluate_seconds;
     report->loss = t->at.recent;
+    report->flops_token = t->flops_token;
     report->valid = t->held_out;
     report->best_loss = t->at.best_loss;
     report->flop_use = spent > 0 ? (double)t->tokens * t->flops_token / spent / t->ceiling : 0;
@@ -337,7 +340,8 @@ lmu_status train_run(const TrainRequest *request, TrainReport *report)
         ATTEMPT(lock_run(&t));
     ATTEMPT(metrics_begin(&t));
     ATTEMPT(trainer_loop(&t));
-    ATTEMPT(trainer_evaluate_whole(&t));
+    if (!request->until)
+        ATTEMPT(trainer_evaluate_whole(&t));
     trainer_report(&t, report);
 done:
     trainer_close(&t);

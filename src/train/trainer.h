@@ -22,6 +22,8 @@ typedef struct TrainRequest {
     ModelConfig *model; /* vocabulary is filled in from the tokenizer */
     const char *from;   /* run or checkpoint whose parameters are the start; NULL: drawn from the seed */
     bool resume;        /* go on from RUN/last with these options */
+    int64_t
+        until; /* stop behind so many steps of the run, saved, without the evaluation at the end; 0: the whole budget */
     bool guarded;       /* tensors unreadable outside kernel calls: for tests */
     Progress *progress; /* may be NULL */
 } TrainRequest;
@@ -33,7 +35,8 @@ typedef struct TrainReport {
     double evaluating;        /* seconds spent in evaluation, this session */
     double tokens_per_second; /* of training, this session; 0: nothing was left to do */
     double loss;              /* nats a token, mean of the last steps' training loss */
-    EvalResult valid;         /* the whole held-out text, by the last model */
+    EvalResult valid;         /* the whole held-out text, by the last model; none with `until` */
+    double flops_token;       /* model FLOPs of training a token */
     double best_loss;         /* lowest of the periodic evaluations, nats a token */
     double flop_use;          /* model FLOPs as a share of the product ceiling, mean over this session */
 } TrainReport;
@@ -49,6 +52,8 @@ lmu_status train_options(const char *run, TrainConfig *config, ModelConfig *mode
  * last/. malloc'ed; LMU_IO if there is none. */
 lmu_status checkpoint_find(const char *path, char **directory);
 
+/* Steps of a whole run by --tokens; 0: only time counts. */
+int64_t train_steps(const TrainConfig *config);
 /* Windows of a step that are worked on at a time. */
 int train_micro_batch(const TrainConfig *config);
 

@@ -277,8 +277,14 @@ static void evaluation_sees_what_its_window_shows(void **state)
     uint32_t lengths[V];
     for (uint32_t v = 0; v < V; v++)
         lengths[v] = v % 5;
-    const EvalCut cuts[] = {{16, 16, 0}, {16, 1, 0},    {16, 5, 0}, {1, 1, 0},
-                            {3, 2, 0},   {600, 600, 0}, {16, 0, 1}, {7, 7, 1}};
+    const EvalCut cuts[] = {{.context = 16, .stride = 16},
+                            {.context = 16, .stride = 1},
+                            {.context = 16, .stride = 5},
+                            {.context = 1, .stride = 1},
+                            {.context = 3, .stride = 2},
+                            {.context = 600, .stride = 600},
+                            {.context = 16, .stride = 0, .carry = 1},
+                            {.context = 7, .stride = 7, .carry = 1}};
     for (int order = 1; order <= 5; order++) {
         Ngram *model = train(&shard, 32, 1000, order);
         for (size_t c = 0; c < sizeof cuts / sizeof *cuts; c++) {
@@ -290,8 +296,13 @@ static void evaluation_sees_what_its_window_shows(void **state)
                     nats -= log(ngram_probability(model, held + start, i - start, held[i]));
                     bytes += lengths[held[i]];
                 }
-            EvalResult result;
-            assert_int_equal(ngram_evaluate(model, &text, &cuts[c], lengths, NULL, &result), LMU_OK);
+            EvalResult result, part[3] = {{0}};
+            EvalCut cut = cuts[c];
+            cut.part = part;
+            cut.parts = 3;
+            assert_int_equal(ngram_evaluate(model, &text, &cut, lengths, NULL, &result), LMU_OK);
+            assert_int_equal(part[0].bytes + part[1].bytes + part[2].bytes, bytes);
+            assert_near(part[0].nats + part[1].nats + part[2].nats, nats, 1e-9);
             assert_int_equal(result.tokens, HELD - 1);
             assert_int_equal(result.bytes, bytes);
             assert_near(result.nats, nats, 1e-9);
@@ -316,7 +327,7 @@ static void order_helps_where_there_is_something_to_learn(void **state)
         ids[i] = (uint16_t)(rule ? (ids[i - 1] + ids[i - 2]) % V : random_below(1, 2 * i + 1, V));
     }
     Shard shard = memory_shard(ids, TRAIN, V), text = memory_shard(ids + TRAIN, N - TRAIN, V);
-    EvalCut cut = {64, 64, 0};
+    EvalCut cut = {.context = 64, .stride = 64};
     double loss[4];
     for (int order = 1; order <= 3; order++) {
         Ngram *model = train(&shard, 64, 700, order);
@@ -353,7 +364,7 @@ static void bad_calls_are_refused(void **state)
 
     assert_int_equal(ngram_train(&windows, 1, 2, NULL, &model), LMU_OK);
     EvalResult result;
-    EvalCut cut = {4, 4, 0}, wide = {4, 5, 0};
+    EvalCut cut = {.context = 4, .stride = 4}, wide = {.context = 4, .stride = 5};
     assert_int_equal(ngram_evaluate(model, &other, &cut, NULL, NULL, &result), LMU_MISMATCH);
     assert_string_equal(lmu_error_message(),
                         "the text has a vocabulary of 4, the counts one of 3: prepare both with one "

@@ -143,10 +143,14 @@ static void cuts_without_sense_have_no_window(void **state)
 {
     (void)state;
     int64_t first, length, scored;
-    const EvalCut cuts[] = {{0, 1, 0}, {-1, -1, 0}, {8, 0, 0}, {8, 9, 0}, {0, 0, 1}};
+    const EvalCut cuts[] = {{.context = 0, .stride = 1},
+                            {.context = -1, .stride = -1},
+                            {.context = 8, .stride = 0},
+                            {.context = 8, .stride = 9},
+                            {.context = 0, .stride = 0, .carry = 1}};
     for (int i = 0; i < 5; i++)
         assert_false(eval_window(&cuts[i], 100, 0, &first, &length, &scored));
-    EvalCut good = {8, 8, 0};
+    EvalCut good = {.context = 8, .stride = 8};
     assert_false(eval_window(&good, 100, -1, &first, &length, &scored));
     assert_false(eval_window(&good, 100, INT64_MAX, &first, &length, &scored));
 }

@@ -208,6 +208,17 @@ static void test_schedule(void **state)
     c.warmup = 500; /* a run of warm-up alone */
     assert_near(schedule_rate(&c, 249, 0.498, 1), 1e-3);
     assert_near(schedule_rate(&c, 500, 1, 1), 1e-4);
+    /* Stable behind its warm-up, whatever the budget; half of the decay; the end. */
+    c.schedule = SCHEDULE_WSD;
+    c.decay = 0.2;
+    c.warmup = 50;
+    assert_near(schedule_rate(&c, 24, 0.048, 0.1), 1e-3);
+    assert_near(schedule_rate(&c, 50, 0.1, 0.1), 2e-3);
+    assert_near(schedule_rate(&c, 400, 0.8, 0.1), 2e-3);
+    assert_near(schedule_rate(&c, 450, 0.9, 0.1), 2e-3 * (0.05 + 0.95 / 2));
+    assert_near(schedule_rate(&c, 500, 1, 0.1), 1e-4);
+    c.decay = 0;
+    assert_near(schedule_rate(&c, 500, 1, 0.1), 2e-3);
     fields_free(&train_table, &c);
 }
 

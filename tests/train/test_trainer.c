@@ -67,8 +67,10 @@ static void listen(Listener *listener, int stop_at)
 }
 
 static OptimiserKind optimiser = OPTIMISER_ADAMW;
+static ScheduleKind schedule = SCHEDULE_COSINE;
+static int64_t steps = 8, until = 0;
 
-/* Eight steps of three micro-batches, two windows each but the last. */
+/* By default eight steps of three micro-batches, two windows each but the last. */
 static lmu_status run(const char *name, bool resume, bool guarded, Listener *listener, TrainReport *report)
 {
     TrainConfig config = default_training();
@@ -79,7 +81,9 @@ static lmu_status run(const char *name, bool resume, bool guarded, Listener *lis
     config.length = 16;
     config.batch = 5;
     config.micro_batch = 2;
-    config.tokens = 8 * config.batch * config.length;
+    config.tokens = steps * config.batch * config.length;
+    config.schedule = (int)schedule;
+    config.decay = 0.25;
     config.evaluate_every = 3;
     config.evaluate_tokens = 64;
     config.log_every = 2;
@@ -90,6 +94,7 @@ static lmu_status run(const char *name, bool resume, bool guarded, Listener *lis
                             .config = &config,
                             .model = &model,
                             .resume = resume,
+                            .until = until,
                             .guarded = guarded,
                             .progress = &listener->progress};
     lmu_status status = train_run(&request, report);
@@ -134,6 +139,28 @@ static void test_guarded(void **state)
     assert_true(plain.valid.nats == guarded.valid.nats && plain.best_loss == guarded.best_loss);
 }
 
+/* Behind a stable rate, a run with a larger budget may become one with a smaller, to the bit; where it stops, nothing is evaluated. */
+static void test_trunk(void **state)
+{
+    (void)state;
+    Listener listener;
+    TrainReport report;
+    listen(&listener, 0);
+    schedule = SCHEDULE_WSD;
+    assert_done(run("short", false, false, &listener, &report));
+    steps = 40;
+    until = 6;
+    assert_done(run("trunk", false, false, &listener, &report));
+    assert_int_equal(report.steps, 6);
+    assert_true(report.valid.tokens < 128); /* that of steps 3 and 6, as asked; not the whole text */
+    steps = until = 8;
+    assert_done(run("trunk", true, false, &listener, &report));
+    assert_same_file("short", "trunk", "last/model.safetensors");
+    assert_same_file("short", "trunk", "last/trainer.safetensors");
+    until = 0;
+    schedule = SCHEDULE_COSINE;
+}
+
 /* A model that is loaded and evaluated with every page locked but inside kernels. */
 static void test_guarded_evaluation(void **state)
 {
@@ -146,14 +173,24 @@ static void test_guarded_evaluation(void **state)
     assert_done(checkpoint_find(scratch_path("plain"), &directory));
     assert_done(model_load(backend, directory, &model));
     assert_done(shard_open(scratch_path("corpus/valid.bin"), &text));
-    const EvalCut cuts[] = {{16, 16, 0}, {16, 4, 0}, {16, 16, 1}};
+    const EvalCut cuts[] = {
+        {.context = 16, .stride = 16}, {.context = 16, .stride = 4}, {.context = 16, .stride = 16, .carry = 1}};
     for (size_t i = 0; i < sizeof cuts / sizeof *cuts; i++) {
         Evaluator evaluator;
-        EvalResult result;
-        assert_done(evaluator_open(model, &cuts[i], &evaluator));
+        EvalResult result, part[5] = {{0}}, sum = {0};
+        EvalCut cut = cuts[i];
+        cut.part = part;
+        cut.parts = 5;
+        assert_done(evaluator_open(model, &cut, &evaluator));
         assert_done(evaluator_run(&evaluator, &text, 0, NULL, NULL, &result));
         assert_int_equal(result.tokens, text.count - 1);
         assert_true(isfinite(eval_loss(&result)));
+        for (int p = 0; p < 5; p++) {
+            assert_true(part[p].tokens >= result.tokens / 5 - 16);
+            sum.tokens += part[p].tokens;
+            sum.nats += part[p].nats;
+        }
+        assert_true(sum.tokens == result.tokens && fabs(sum.nats - result.nats) < 1e-9 * result.nats);
         evaluator_close(&evaluator);
     }
     shard_close(&text);
@@ -240,8 +277,11 @@ static int setup(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_guarded), cmocka_unit_test(test_guarded_evaluation),
-        cmocka_unit_test(test_stopped), cmocka_unit_test(test_stopped_evaluation),
+        cmocka_unit_test(test_guarded),
+        cmocka_unit_test(test_trunk),
+        cmocka_unit_test(test_guarded_evaluation),
+        cmocka_unit_test(test_stopped),
+        cmocka_unit_test(test_stopped_evaluation),
         cmocka_unit_test(test_muon),
     };
     return cmocka_run_group_tests(tests, setup, scratch_close);
