@@ -32,10 +32,10 @@ void results_free(Results *results)
     memset(results, 0, sizeof *results);
 }
 
-const Result *results_find(const Results *results, const char *id)
+const Result *results_find(const Results *results, const char *id, const char *grid)
 {
     for (size_t i = 0; i < results->count; i++)
-        if (strcmp(results->list[i].id, id) == 0)
+        if (strcmp(results->list[i].id, id) == 0 && (!grid || strcmp(results->list[i].grid, grid) == 0))
             return &results->list[i];
     return NULL;
 }
@@ -84,8 +84,11 @@ static lmu_status result_numbers(const char *origin, const json_t *json, Result 
     TRY(json_get_integer(origin, json, "parameters", 0, INT64_MAX, &r->parameters));
     TRY(json_get_integer(origin, json, "threads", 1, INT32_MAX, &threads));
     TRY(get_positive(origin, json, "flops_token", &r->flops_token));
-    TRY(get_positive(origin, json, "nats", &r->nats));
-    TRY(get_positive(origin, json, "bits_per_byte", &r->bits_per_byte));
+    r->nats = r->bits_per_byte = INFINITY;
+    if (!json_is_null(json_object_get(json, "nats"))) {
+        TRY(get_positive(origin, json, "nats", &r->nats));
+        TRY(get_positive(origin, json, "bits_per_byte", &r->bits_per_byte));
+    }
     TRY(get_positive(origin, json, "seconds", &r->seconds));
     r->threads = (int)threads;
     r->carried = NAN;
@@ -147,7 +150,7 @@ lmu_status results_read(const char *path, Results *out)
         if (end == line)
             continue;
         ATTEMPT(result_parse(origin, line, (size_t)(end - line), &r));
-        if (!results_find(out, r.id))
+        if (!results_find(out, r.id, r.grid))
             ATTEMPT(results_add(out, &r));
         result_free(&r);
     }
@@ -161,6 +164,12 @@ done:
 
 /* -- writing -- */
 
+/* JSON has no infinity: a figure that is none is null. */
+static json_t *figure(double value)
+{
+    return isfinite(value) ? json_real(value) : json_null();
+}
+
 static json_t *numbers(const double *value, int count)
 {
     json_t *array = json_array();
@@ -172,16 +181,16 @@ static json_t *numbers(const double *value, int count)
 static json_t *result_to_json(const Result *r)
 {
     return json_pack(
-        "{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:o, s:f, s:s, s:s, s:i, "
+        "{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:o, s:o, s:o, s:f, s:s, s:s, s:i, "
         "s:o, "
         "s:o, s:O}",
         "id", r->id, "grid", r->grid, "model", r->model, "size", r->size, "optimizer", r->optimizer, "variant",
         r->variant, "corpus", r->corpus, "seed", (json_int_t)r->seed, "budget", (json_int_t)r->budget, "tokens",
         (json_int_t)r->tokens, "width", (json_int_t)r->width, "non_embedding", (json_int_t)r->non_embedding,
-        "parameters", (json_int_t)r->parameters, "flops_token", r->flops_token, "nats", r->nats, "bits_per_byte",
-        r->bits_per_byte, "carried_bits_per_byte", isfinite(r->carried) ? json_real(r->carried) : json_null(),
-        "seconds", r->seconds, "cpu", r->cpu, "compute", r->compute, "threads", r->threads, "part_nats",
-        numbers(r->part_nats, r->parts), "part_bytes", numbers(r->part_bytes, r->parts), "settings", r->settings);
+        "parameters", (json_int_t)r->parameters, "flops_token", r->flops_token, "nats", figure(r->nats),
+        "bits_per_byte", figure(r->bits_per_byte), "carried_bits_per_byte", figure(r->carried), "seconds", r->seconds,
+        "cpu", r->cpu, "compute", r->compute, "threads", r->threads, "part_nats", numbers(r->part_nats, r->parts),
+        "part_bytes", numbers(r->part_bytes, r->parts), "settings", r->settings);
 }
 
 /* What a killed process has left of a line is cut off, then the line is written and synced. */

@@ -19,9 +19,9 @@ typedef struct Result {
     int64_t width;                     /* channels; 0: counts */
     int64_t non_embedding, parameters; /* of counts: 0, and the number of n-grams */
     double flops_token;                /* model FLOPs of training a token; 0: counts */
-    double nats;                       /* a token of the whole held-out text, in windows of the training length */
-    double bits_per_byte;
-    double carried; /* bits per byte in one pass, state carried; NaN: not measured */
+    double nats; /* a token of the whole held-out text, in windows of the training length; infinite: diverged */
+    double bits_per_byte; /* the same; infinite: diverged */
+    double carried;       /* bits per byte in one pass, state carried; NaN: not measured */
     int parts;
     double part_nats[RESULT_PARTS], part_bytes[RESULT_PARTS]; /* of each part of the held-out text, sums */
     double seconds;                                           /* of training */
@@ -36,10 +36,11 @@ typedef struct Results {
 } Results;
 
 /* All whole lines of the file, none if it is not there; a last line without its end is left out. LMU_FORMAT names file, line and
- * key; of two lines with one id the first stands. */
+ * key; of two lines with one id and grid the first stands. */
 lmu_status results_read(const char *path, Results *out);
 void results_free(Results *results);
-const Result *results_find(const Results *results, const char *id); /* NULL: none */
+/* The line of a run, in this grid or (NULL) any: a run that several grids have in common is done once and has a line for each. NULL: none. */
+const Result *results_find(const Results *results, const char *id, const char *grid);
 
 /* Takes over what `result` owns and appends it to the list and, synced, to the file. */
 lmu_status results_append(Results *results, const char *path, Result *result);
