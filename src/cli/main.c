@@ -19,6 +19,8 @@ extern const Command eval_command;
 extern const Command generate_command;
 extern const Command inspect_command;
 extern const Command plot_command;
+extern const Command study_run_command;
+extern const Command study_show_command;
 extern const Command help_command;
 
 const Command *const commands[] = {
@@ -32,6 +34,8 @@ const Command *const commands[] = {
     &generate_command,
     &inspect_command,
     &plot_command,
+    &study_run_command,
+    &study_show_command,
     &help_command,
     NULL,
 };

@@ -141,3 +141,19 @@ lmu_status trainer_outlook(Trainer *t)
     say_outlook(t, step_seconds);
     return LMU_OK;
 }
+
+lmu_status train_measure(const TrainRequest *request, double *training, double *scoring)
+{
+    Trainer t = {.request = request, .config = request->config, .progress = request->progress, .lock = -1};
+    lmu_status status;
+    double step_seconds;
+    ATTEMPT(trainer_open(&t));
+    ATTEMPT(product_ceiling(t.backend, &t.ceiling));
+    ATTEMPT(measure_step(&t, &step_seconds));
+    ATTEMPT(measure_score(&t));
+    *training = step_seconds / (double)trainer_step_tokens(&t);
+    *scoring = t.score_seconds;
+done:
+    trainer_close(&t);
+    return status;
+}

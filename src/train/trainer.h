@@ -52,6 +52,8 @@ lmu_status train_options(const char *run, TrainConfig *config, ModelConfig *mode
  * last/. malloc'ed; LMU_IO if there is none. */
 lmu_status checkpoint_find(const char *path, char **directory);
 
+/* Seconds that a token of training and one of scoring held-out text take, measured by a few micro-batches; nothing is written. */
+lmu_status train_measure(const TrainRequest *request, double *training, double *scoring);
 /* Steps of a whole run by --tokens; 0: only time counts. */
 int64_t train_steps(const TrainConfig *config);
 /* Windows of a step that are worked on at a time. */

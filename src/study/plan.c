@@ -1,0 +1,356 @@
+/* Grids multiplied out into cells: settings merged, widths solved for, every run given its identity. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/digest.h"
+#include "base/format.h"
+#include "base/json.h"
+#include "base/memory.h"
+#include "model/model.h"
+#include "study/study.h"
+
+#define WIDTH_MULTIPLE 8
+
+/* -- identity -- */
+
+/* Options that change nothing about what is learnt, or only its last bits, or stand in the identity by themselves. */
+static const char *const aside[] = {"data",       "tokens",          "time",      "seed",    "micro_batch",
+                                    "recompute",  "evaluate_every",  "threads",   "compute", "log_every",
+                                    "save_every", "evaluate_tokens", "vocabulary"};
+
+/* Adds the fields that are not at the table's default, so that options that come to the program later leave old identities alone. */
+static lmu_status identity_fields(const FieldTable *table, const void *values, void *defaults, json_t *json)
+{
+    TRY(fields_init(table, defaults));
+    for (size_t i = 0; i < table->count; i++) {
+        const Field *field = &table->fields[i];
+        char now[2048], then[2048];
+        bool stands_aside = false;
+        for (size_t k = 0; k < sizeof aside / sizeof *aside; k++)
+            stands_aside |= strcmp(aside[k], field->name) == 0;
+        field_format(field, values, now, sizeof now);
+        field_format(field, defaults, then, sizeof then);
+        if (!stands_aside && strcmp(now, then) != 0)
+            json_object_set_new(json, field->name, json_string(now));
+    }
+    fields_free(table, defaults);
+    return LMU_OK;
+}
+
+static lmu_status cell_identify(Cell *cell, const StudyCorpus *corpus)
+{
+    TRY(memory_new(&cell->id, cell->grid->budgets, sizeof *cell->id, "a study"));
+    json_t *json = json_pack("{s:s, s:I}", "corpus", corpus->digest, "seed", (json_int_t)cell->seed);
+    lmu_status status = LMU_OK;
+    if (cell->order) {
+        json_object_set_new(json, "ngram", json_integer(cell->order));
+        json_object_set_new(json, "length", json_integer(cell->train.length));
+    } else {
+        ModelConfig model;
+        TrainConfig train;
+        json_object_set_new(json, "arch", json_string(cell->config.arch));
+        ATTEMPT(identity_fields(&model_table, &cell->config, &model, json));
+        ATTEMPT(identity_fields(&train_table, &cell->train, &train, json));
+    }
+    for (size_t i = 0; i < cell->grid->budgets; i++) {
+        char digest[DIGEST_SIZE];
+        json_object_set_new(json, "tokens", json_integer(cell->grid->budget[i]));
+        char *text = json_dumps(json, JSON_COMPACT | JSON_SORT_KEYS);
+        if (!text) {
+            status = error_set(LMU_MEMORY, "no memory for a study");
+            goto done;
+        }
+        digest_text(text, strlen(text), digest);
+        snprintf(cell->id[i], sizeof cell->id[i], "%.16s", digest);
+        free(text);
+    }
+done:
+    json_decref(json);
+    return status;
+}
+
+/* -- widths -- */
+
+static lmu_status count_parameters(Backend *backend, const ModelConfig *config, int64_t *all, int64_t *non_embedding)
+{
+    Model *model;
+    TRY(model_open(backend, config, &model));
+    *all = params_total(model->params);
+    *non_embedding = params_non_embedding(model->params);
+    model_close(model);
+    return LMU_OK;
+}
+
+/* Heads must share the channels. */
+static int64_t width_step(const ModelConfig *config, int64_t multiple)
+{
+    int64_t step = multiple;
+    while (config->heads > 0 && step % config->heads != 0)
+        step += multiple;
+    return step;
+}
+
+/* The width whose non-embedding parameters are nearest to the target; they grow with it. */
+static lmu_status solve_width(Backend *backend, ModelConfig *config, int64_t target, int64_t multiple)
+{
+    int64_t step = width_step(config, multiple), low = 1, high = 65536 / step, all, count, below = 0, above = 0;
+    while (low < high) {
+        int64_t middle = (low + high) / 2;
+        config->dim = middle * step;
+        TRY(count_parameters(backend, config, &all, &count));
+        if (count < target)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    config->dim = low * step;
+    TRY(count_parameters(backend, config, &all, &above));
+    if (low == 1)
+        return LMU_OK;
+    config->dim = (low - 1) * step;
+    TRY(count_parameters(backend, config, &all, &below));
+    if (above - target < target - below)
+        config->dim = low * step;
+    return LMU_OK;
+}
+
+/* -- a cell -- */
+
+static void cell_free(Cell *cell)
+{
+    model_config_free(&cell->config);
+    fields_free(&train_table, &cell->train);
+    free(cell->variant);
+    free(cell->id);
+}
+
+/* Reads merged settings over the architecture's defaults and solves for the width. */
+static lmu_status cell_configure(Cell *cell, const Study *study, const StudyCorpus *corpus, Backend *backend,
+                                 const json_t *settings)
+{
+    const json_t *model = study_member(study, "models", cell->model), *size = study_member(study, "sizes", cell->size);
+    const json_t *target = json_object_get(size, "non_embedding"), *multiple = json_object_get(size, "width_multiple");
+    const char *arch = json_string_value(json_object_get(model, "arch"));
+    char origin[512];
+    snprintf(origin, sizeof origin, "%s: grid %s: model %s", study->path, cell->grid->name, cell->model);
+    cell->order = json_integer_value(json_object_get(model, "ngram"));
+    TRY(model_config_init(&cell->config, arch ? arch : ARCHITECTURE_DEFAULT));
+    TRY(fields_init(&train_table, &cell->train));
+    TRY(settings_read(origin, settings, &cell->config, &cell->train));
+    cell->config.vocabulary = corpus->vocabulary;
+    cell->train.seed = cell->seed;
+    if (cell->order)
+        return cell_identify(cell, corpus);
+    lmu_status status = LMU_OK;
+    if (target && !json_object_get(settings, "dim"))
+        status = solve_width(backend, &cell->config, json_integer_value(target),
+                             multiple ? json_integer_value(multiple) : WIDTH_MULTIPLE);
+    if (status == LMU_OK)
+        status = count_parameters(backend, &cell->config, &cell->parameters, &cell->non_embedding);
+    return status == LMU_OK ? cell_identify(cell, corpus) : error_prefix(status, "%s: ", origin);
+}
+
+/* A value of `vary`: "x2" doubles what the settings have so far; NULL where that is still to be tuned. */
+static lmu_status vary_value(const Study *study, const Cell *cell, const char *key, const json_t *value,
+                             const json_t *settings, json_t **out)
+{
+    const char *text = json_string_value(value);
+    const json_t *base = json_object_get(settings, key);
+    double factor;
+    *out = NULL;
+    if (!text || text[0] != 'x' || !parse_real(text + 1, &factor))
+        *out = json_incref((json_t *)value);
+    else if (json_is_integer(base))
+        *out = json_integer((json_int_t)fmax(1, round((double)json_integer_value(base) * factor)));
+    else if (json_is_real(base))
+        *out = json_real(json_real_value(base) * factor);
+    else if (cell->tuned)
+        return error_set(LMU_FORMAT, "%s: grid %s: vary.%s has \"%s\", but no setting before it says of what",
+                         study->path, cell->grid->name, key, text);
+    return LMU_OK;
+}
+
+/* Combination number `index` of the values of `vary` over the settings, and its name behind the variant's. */
+static lmu_status cell_vary(const Study *study, Cell *cell, size_t index, const char *variant, json_t *settings)
+{
+    char name[512];
+    const char *key;
+    json_t *values, *chosen;
+    snprintf(name, sizeof name, "%s", variant);
+    json_object_foreach((json_t *)cell->grid->vary, key, values)
+    {
+        size_t count = json_array_size(values), used = strlen(name);
+        const json_t *value = json_array_get(values, index % count);
+        index /= count;
+        TRY(vary_value(study, cell, key, value, settings, &chosen));
+        char *text = json_is_real(chosen) ? NULL : json_dumps(chosen ? chosen : value, JSON_ENCODE_ANY | JSON_COMPACT);
+        snprintf(name + used, sizeof name - used, "%s%s=", used ? " " : "", key);
+        used = strlen(name);
+        if (text)
+            snprintf(name + used, sizeof name - used, "%s", text);
+        else
+            snprintf(name + used, sizeof name - used, "%.4g", json_real_value(chosen));
+        free(text);
+        if (chosen)
+            json_object_set_new(settings, key, chosen);
+    }
+    cell->variant = strdup(name);
+    return cell->variant ? LMU_OK : error_set(LMU_MEMORY, "no memory for a study");
+}
+
+/* Later settings win: of the study, size, model, optimiser, what was tuned, variant, what is varied. */
+static lmu_status cell_settings(const Study *study, Cell *cell, const Results *results, const char *variant,
+                                size_t index, json_t **out)
+{
+    const StudyGrid *grid = cell->grid;
+    json_t *settings = json_object(), *tuned = NULL;
+    lmu_status status = LMU_OK;
+    const json_t *layers[] = {json_object_get(study->json, "settings"), study_member(study, "sizes", cell->size),
+                              study_member(study, "models", cell->model),
+                              study_member(study, "optimizers", cell->optimizer)};
+    for (size_t i = 0; i < sizeof layers / sizeof *layers; i++)
+        json_object_update(settings, (json_t *)layers[i]);
+    if (grid->tuned_by)
+        ATTEMPT(plan_tuned(study, grid->tuned_by, cell->model, cell->size, cell->optimizer, results, &tuned));
+    cell->tuned = !grid->tuned_by || tuned;
+    json_object_update(settings, tuned);
+    json_object_update(settings, json_object_get(grid->variants, variant));
+    ATTEMPT(cell_vary(study, cell, index, variant, settings));
+    *out = settings;
+    settings = NULL;
+done:
+    json_decref(tuned);
+    json_decref(settings);
+    return status;
+}
+
+/* -- grids -- */
+
+static size_t vary_count(const StudyGrid *grid)
+{
+    size_t count = 1;
+    const char *key;
+    json_t *values;
+    json_object_foreach((json_t *)grid->vary, key, values) count *= json_array_size(values);
+    return count;
+}
+
+static lmu_status add_cell(const Study *study, const Cell *prototype, const StudyCorpus *corpus, const char *variant,
+                           size_t index, const Results *results, Backend *backend, Plan *plan)
+{
+    Cell cell = *prototype;
+    json_t *settings = NULL;
+    lmu_status status;
+    ATTEMPT(cell_settings(study, &cell, results, variant, index, &settings));
+    ATTEMPT(cell_configure(&cell, study, corpus, backend, settings));
+    ATTEMPT(memory_grow(&plan->cell, &plan->capacity, plan->cells + 1, sizeof *plan->cell, "a study"));
+    plan->cell[plan->cells++] = cell;
+done:
+    if (status != LMU_OK)
+        cell_free(&cell);
+    json_decref(settings);
+    return status;
+}
+
+/* All variants of one model, size, optimiser and seed. Counts have no size, optimiser or variant: one cell for all of them. */
+static lmu_status add_variants(const Study *study, Cell prototype, const StudyCorpus *corpus, const Results *results,
+                               Backend *backend, Plan *plan)
+{
+    const StudyGrid *grid = prototype.grid;
+    if (json_object_get(study_member(study, "models", prototype.model), "ngram")) {
+        prototype.size = prototype.optimizer = "";
+        for (size_t i = 0; i < plan->cells; i++)
+            if (plan->cell[i].grid == grid && plan->cell[i].seed == prototype.seed &&
+                strcmp(plan->cell[i].model, prototype.model) == 0)
+                return LMU_OK;
+        return add_cell(study, &prototype, corpus, "", 0, results, backend, plan);
+    }
+    const char *variant;
+    json_t *settings;
+    for (size_t index = 0; !grid->variants && index < vary_count(grid); index++)
+        TRY(add_cell(study, &prototype, corpus, "", index, results, backend, plan));
+    json_object_foreach((json_t *)grid->variants, variant, settings) for (size_t index = 0; index < vary_count(grid);
+                                                                          index++)
+        TRY(add_cell(study, &prototype, corpus, variant, index, results, backend, plan));
+    return LMU_OK;
+}
+
+lmu_status plan_grid(const Study *study, const StudyGrid *grid, const Results *results, Backend *backend, Plan *plan)
+{
+    StudyCorpus corpus;
+    size_t i, k, m;
+    json_t *size, *optimizer, *model;
+    TRY(study_corpus_describe(study, grid->corpus, &corpus));
+    for (size_t s = 0; s < grid->seeds; s++)
+        json_array_foreach((json_t *)grid->sizes, i, size) json_array_foreach((json_t *)grid->optimizers, k, optimizer)
+            json_array_foreach((json_t *)grid->models, m, model)
+        {
+            Cell prototype = {.grid = grid,
+                              .model = json_string_value(model),
+                              .size = json_string_value(size),
+                              .optimizer = json_string_value(optimizer),
+                              .seed = grid->seed[s]};
+            TRY(add_variants(study, prototype, &corpus, results, backend, plan));
+        }
+    return LMU_OK;
+}
+
+static bool is_wanted(const StudyGrid *grid, const StringList *wanted)
+{
+    for (size_t i = 0; i < wanted->count; i++)
+        if (strcmp(wanted->value[i], grid->name) == 0)
+            return true;
+    return wanted->count == 0;
+}
+
+static lmu_status check_wanted(const Study *study, const StringList *wanted)
+{
+    for (size_t i = 0; i < wanted->count; i++) {
+        const char *names[256];
+        bool found = false;
+        size_t count = study->grids < 256 ? study->grids : 256;
+        for (size_t k = 0; k < study->grids; k++)
+            found |= strcmp(study->grid[k].name, wanted->value[i]) == 0;
+        for (size_t k = 0; k < count; k++)
+            names[k] = study->grid[k].name;
+        const char *nearest = name_nearest(wanted->value[i], names, count);
+        if (!found)
+            return error_set(LMU_USAGE, "%s has no grid %s%s%s%s", study->path, wanted->value[i],
+                             nearest ? "; did you mean " : "", nearest ? nearest : "", nearest ? "?" : "");
+    }
+    return LMU_OK;
+}
+
+lmu_status plan_open(const Study *study, const StringList *wanted, const Results *results, Plan *plan)
+{
+    Backend *backend;
+    memset(plan, 0, sizeof *plan);
+    TRY(check_wanted(study, wanted));
+    TRY(backend_open(BACKEND_CPU, 1, false, &backend));
+    lmu_status status = LMU_OK;
+    for (size_t i = 0; i < study->grids && status == LMU_OK; i++)
+        if (is_wanted(&study->grid[i], wanted))
+            status = plan_grid(study, &study->grid[i], results, backend, plan);
+    backend_close(backend);
+    if (status != LMU_OK)
+        plan_close(plan);
+    return status;
+}
+
+void plan_close(Plan *plan)
+{
+    for (size_t i = 0; i < plan->cells; i++)
+        cell_free(&plan->cell[i]);
+    free(plan->cell);
+    memset(plan, 0, sizeof *plan);
+}
+
+void plan_count(const Plan *plan, const Results *results, size_t *done, size_t *all)
+{
+    *done = *all = 0;
+    for (size_t i = 0; i < plan->cells; i++)
+        for (size_t b = 0; b < plan->cell[i].grid->budgets; b++, ++*all)
+            *done += results_find(results, plan->cell[i].id[b], plan->cell[i].grid->name) != NULL;
+}

@@ -1,0 +1,180 @@
+/* The runner: one cell after the other, grid by grid. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/format.h"
+#include "base/memory.h"
+#include "study/internal.h"
+
+/* -- progress: the trainer's line under the run's name, of its sentences the warnings alone -- */
+
+static StudyRun *run_of(Progress *progress)
+{
+    return (StudyRun *)(void *)((char *)progress - offsetof(StudyRun, progress));
+}
+
+static void pass_report(Progress *self, const char *stage, double done, double total, const char *unit,
+                        const char *note)
+{
+    StudyRun *s = run_of(self);
+    char line[224];
+    snprintf(line, sizeof line, "%zu/%zu %s", s->done + 1, s->all, stage);
+    progress_report(s->request->progress, line, done, total, unit, note);
+}
+
+static void pass_warnings(Progress *self, const char *sentence)
+{
+    if (strncmp(sentence, "warning", 7) == 0)
+        progress_say(run_of(self)->request->progress, "%s", sentence);
+}
+
+/* -- opening -- */
+
+static lmu_status open_directories(StudyRun *s)
+{
+    const char *out = s->request->out;
+    TRY(directory_make(out));
+    s->current = path_join(out, "current");
+    s->logs = path_join(out, "logs");
+    s->trunk = s->current ? path_join(s->current, "trunk") : NULL;
+    s->branch = s->current ? path_join(s->current, "branch-run") : NULL;
+    if (!s->logs || !s->trunk || !s->branch)
+        return error_set(LMU_MEMORY, "no memory for a path");
+    TRY(directory_make(s->logs));
+    s->lock = open(out, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (s->lock >= 0 && flock(s->lock, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+        return error_set(LMU_USAGE, "%s: another process runs a study there; choose another --out", out);
+    return LMU_OK;
+}
+
+/* The PATH of "NAME=PATH" for a corpus; NULL: none was given. */
+static const char *place_of(const StudyRequest *request, const char *name)
+{
+    for (size_t i = 0; i < request->corpora->count; i++) {
+        const char *text = request->corpora->value[i], *equals = strchr(text, '=');
+        if (equals && (size_t)(equals - text) == strlen(name) && strncmp(text, name, strlen(name)) == 0)
+            return equals + 1;
+    }
+    return NULL;
+}
+
+static lmu_status check_places(const StudyRun *s)
+{
+    for (size_t i = 0; i < s->request->corpora->count; i++) {
+        char name[256];
+        const char *text = s->request->corpora->value[i], *equals = strchr(text, '=');
+        snprintf(name, sizeof name, "%.*s", (int)(equals ? equals - text : 0), text);
+        if (!equals || !study_member(s->study, "corpora", name))
+            return error_set(LMU_USAGE, "--corpus %s: NAME=PATH is expected, NAME one of \"corpora\" in %s", text,
+                             s->study->path);
+    }
+    return LMU_OK;
+}
+
+static lmu_status open_corpora(StudyRun *s)
+{
+    TRY(memory_new(&s->corpus, s->study->grids, sizeof *s->corpus, "a study"));
+    TRY(check_places(s));
+    for (size_t i = 0; i < s->plan.cells; i++) {
+        const char *name = s->plan.cell[i].grid->corpus;
+        if (study_corpus_of(s, &s->plan.cell[i]))
+            continue;
+        TRY(study_corpus_open(s->study, name, place_of(s->request, name), s->request->out, s->request->progress,
+                              &s->corpus[s->corpora]));
+        s->corpora++;
+    }
+    return LMU_OK;
+}
+
+const StudyCorpus *study_corpus_of(const StudyRun *s, const Cell *cell)
+{
+    for (size_t i = 0; i < s->corpora; i++)
+        if (strcmp(s->corpus[i].name, cell->grid->corpus) == 0)
+            return &s->corpus[i];
+    return NULL;
+}
+
+/* -- running -- */
+
+static lmu_status interrupted(const StudyRun *s)
+{
+    return error_set(LMU_INTERRUPTED,
+                     "interrupted; %zu of %zu runs are done. The same command goes on where it stopped", s->done,
+                     s->all);
+}
+
+static void say_left(StudyRun *s)
+{
+    char left[32];
+    progress_say(s->request->progress, "%zu of %zu runs done, about %s left", s->done, s->all,
+                 format_duration(s->left, left, sizeof left));
+}
+
+/* Cells are made anew for each grid: what tuned it may have come to be known. */
+static lmu_status run_grid(StudyRun *s, const StudyGrid *grid)
+{
+    Plan plan = {0};
+    Backend *backend;
+    TRY(backend_open(BACKEND_CPU, 1, false, &backend));
+    lmu_status status = plan_grid(s->study, grid, &s->results, backend, &plan);
+    backend_close(backend);
+    for (size_t i = 0; i < plan.cells && status == LMU_OK; i++) {
+        if (!plan.cell[i].tuned)
+            status = error_set(
+                LMU_USAGE, "grid %s: %s with %s rests on grid %s, whose runs of it are not all done: run that grid too",
+                grid->name, plan.cell[i].model, plan.cell[i].optimizer, grid->tuned_by);
+        else
+            status = study_cell(s, &plan.cell[i]);
+    }
+    plan_close(&plan);
+    return status;
+}
+
+static bool in_plan(const Plan *plan, const StudyGrid *grid)
+{
+    for (size_t i = 0; i < plan->cells; i++)
+        if (plan->cell[i].grid == grid)
+            return true;
+    return false;
+}
+
+lmu_status study_run(const StudyRequest *request)
+{
+    StudyRun s = {.request = request, .study = request->study, .lock = -1};
+    lmu_status status;
+    s.progress = (Progress){pass_report, pass_warnings, request->progress ? request->progress->interrupt : NULL};
+    ATTEMPT(results_read(request->results, &s.results));
+    ATTEMPT(plan_open(s.study, request->grids, &s.results, &s.plan));
+    plan_count(&s.plan, &s.results, &s.done, &s.all);
+    ATTEMPT(open_directories(&s));
+    ATTEMPT(open_corpora(&s));
+    ATTEMPT(study_estimate(&s));
+    say_left(&s);
+    for (size_t i = 0; i < s.study->grids && !request->estimate; i++) {
+        if (!in_plan(&s.plan, &s.study->grid[i]))
+            continue;
+        status = run_grid(&s, &s.study->grid[i]);
+        if (status == LMU_INTERRUPTED)
+            status = interrupted(&s);
+        ATTEMPT(status);
+    }
+done:
+    for (size_t i = 0; i < s.corpora; i++)
+        study_corpus_close(&s.corpus[i]);
+    free(s.corpus);
+    plan_close(&s.plan);
+    results_free(&s.results);
+    free(s.current);
+    free(s.trunk);
+    free(s.branch);
+    free(s.logs);
+    if (s.lock >= 0)
+        close(s.lock);
+    return status;
+}

@@ -1,0 +1,120 @@
+/* A study: a file that names corpora, models, sizes, optimisers and grids of runs over them, and what its runs are.
+ *
+ *     Study (study_open)            the file, checked whole
+ *     Plan  (plan_open)             its grids multiplied out: one Cell for all token budgets of a model, size, optimiser, variant and
+ *                                   seed, each budget with the identity of its run
+ *     study_run                     trains what results.jsonl does not hold yet
+ *
+ * docs/study.md describes the file. */
+#ifndef LMU_STUDY_STUDY_H
+#define LMU_STUDY_STUDY_H
+
+#include "base/progress.h"
+#include "kernel/backend.h"
+#include "model/config.h"
+#include "study/result.h"
+#include "train/config.h"
+
+/* -- the file -- */
+
+typedef struct StudyGrid {
+    const char *name, *corpus;
+    const char *tuned_by;                      /* a grid before this one, whose best settings are taken; NULL: none */
+    const json_t *models, *sizes, *optimizers; /* arrays of names */
+    const json_t *variants;                    /* object: name -> settings; NULL: one, without a name */
+    bool carried;       /* score once more in one pass with the state carried, where the model can */
+    const json_t *vary; /* object: setting -> array of values, all combinations; NULL: none */
+    int64_t *budget, *seed;
+    size_t budgets, seeds;
+} StudyGrid;
+
+typedef struct Study {
+    char *path;
+    json_t *json; /* everything below borrows from it */
+    const char *title;
+    StudyGrid *grid;
+    size_t grids;
+} Study;
+
+/* LMU_FORMAT names file and key: an unknown name or setting, a value out of range, a grid tuned by none before it. */
+lmu_status study_open(const char *path, Study **out);
+void study_close(Study *study); /* accepts NULL */
+/* A member of a section ("models", "corpora", ...), NULL if there is none. */
+const json_t *study_member(const Study *study, const char *section, const char *name);
+
+/* Settings of model and training mixed in one object, read over the two configurations. Keys of the study's own (non_embedding, ...)
+ * must be gone. LMU_FORMAT names origin and key. */
+lmu_status settings_read(const char *origin, const json_t *settings, ModelConfig *model, TrainConfig *train);
+
+/* -- corpora -- */
+
+typedef struct StudyCorpus {
+    const char *name;
+    char *directory;    /* as lmu prepare writes it */
+    const char *digest; /* SHA-256 of train.bin, of the study's file */
+    int64_t vocabulary;
+} StudyCorpus;
+
+/* Where a corpus of the study lies. `place`: a prepared directory, or the folder of the texts that the study's file lists, which
+ * are then prepared below `out`; NULL: what was prepared there before. LMU_MISMATCH unless both shards have the SHA-256 that the
+ * file names. */
+lmu_status study_corpus_open(const Study *study, const char *name, const char *place, const char *out,
+                             Progress *progress, StudyCorpus *corpus);
+void study_corpus_close(StudyCorpus *corpus);
+/* Vocabulary and digest alone, from the study's file. */
+lmu_status study_corpus_describe(const Study *study, const char *name, StudyCorpus *corpus);
+
+/* -- the plan -- */
+
+typedef struct Cell {
+    const StudyGrid *grid;
+    const char *model, *size, *optimizer; /* "" where there is none */
+    char *variant;
+    int64_t seed;
+    bool tuned;    /* false: settings are provisional until the grid that tunes this one is complete */
+    int64_t order; /* of counts; 0: a model */
+    ModelConfig config;
+    TrainConfig train;                 /* budget, data and seed are filled in for each run */
+    int64_t parameters, non_embedding; /* of the model */
+    char (*id)[17];                    /* [grid->budgets] identity of each run */
+} Cell;
+
+typedef struct Plan {
+    Cell *cell;
+    size_t cells, capacity;
+} Plan;
+
+/* All cells of the grids that `wanted` names (count 0: all), in the order in which they are run. Widths are solved for: the
+ * multiple of the size's width_multiple (8) whose non-embedding parameters are nearest to the size. */
+lmu_status plan_open(const Study *study, const StringList *wanted, const Results *results, Plan *plan);
+void plan_close(Plan *plan);
+/* The cells of one grid alone, added to the plan. */
+lmu_status plan_grid(const Study *study, const StudyGrid *grid, const Results *results, Backend *backend, Plan *plan);
+
+/* The settings that `grid` found best for a model and optimiser, of the size nearest to `size` that it has: over its budgets and
+ * seeds the lowest geometric mean of bits per byte, of the keys that it and the grids that tuned it vary. A new reference, or NULL
+ * while runs of the model are missing there. */
+lmu_status plan_tuned(const Study *study, const char *grid, const char *model, const char *size, const char *optimizer,
+                      const Results *results, json_t **out);
+
+/* Runs of a plan that are done, and all. */
+void plan_count(const Plan *plan, const Results *results, size_t *done, size_t *all);
+
+/* -- running -- */
+
+typedef struct StudyRequest {
+    const Study *study;
+    const char *out;           /* directory for checkpoints, corpora and logs */
+    const char *results;       /* results.jsonl */
+    const StringList *corpora; /* "NAME=PATH" each */
+    const StringList *grids;   /* those to run; empty: all */
+    bool estimate;             /* say what is to be done and how long it takes, and do nothing */
+    int threads;               /* 0: as many as the machine allows */
+    Progress *progress;
+} StudyRequest;
+
+/* Trains every run that results.jsonl does not hold, one cell after the other; may be killed at any moment and called again.
+ * LMU_INTERRUPTED: stopped by the user. A run whose loss is not finite is recorded as that. */
+lmu_status study_run(const StudyRequest *request);
+
+#endif
