@@ -75,9 +75,8 @@ static lmu_status result_end(StudyRun *s, Result *r)
 }
 
 /* A run that another grid has done: its line once more, under this grid's names. */
-static lmu_status result_share(StudyRun *s, const Cell *cell, size_t budget)
+static lmu_status result_share(StudyRun *s, const Cell *cell, size_t budget, const Result *found)
 {
-    const Result *found = results_find(&s->results, cell->id[budget], NULL);
     Result r = {0};
     lmu_status status;
     ATTEMPT(result_begin(cell, budget, &r));
@@ -213,6 +212,7 @@ static lmu_status train_until(StudyRun *s, const Cell *cell, const StudyCorpus *
                             .model = &model,
                             .resume = has_checkpoint(run),
                             .until = until,
+                            .ceiling = s->ceiling,
                             .progress = &s->progress};
     lmu_status status = train_run(&request, report);
     model_config_free(&model);
@@ -320,8 +320,9 @@ lmu_status study_cell(StudyRun *s, const Cell *cell)
         name_run(s, cell, b);
         if (results_find(&s->results, cell->id[b], cell->grid->name))
             continue;
-        if (results_find(&s->results, cell->id[b], NULL)) {
-            TRY(result_share(s, cell, b));
+        const Result *found = plan_result(cell, b, &s->results);
+        if (found) {
+            TRY(result_share(s, cell, b, found));
             continue;
         }
         if (!cell->order && !trained)

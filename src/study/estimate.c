@@ -47,7 +47,7 @@ static double tokens_left(const StudyRun *s, const Cell *cell, size_t *missing)
     double branches = 0, most = 0, decay = cell->train.schedule == SCHEDULE_WSD ? cell->train.decay : 1;
     *missing = 0;
     for (size_t b = 0; b < cell->grid->budgets; b++) {
-        if (results_find(&s->results, cell->id[b], NULL))
+        if (plan_result(cell, b, &s->results))
             continue;
         double budget = (double)cell->grid->budget[b];
         branches += decay * budget;

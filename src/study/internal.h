@@ -17,6 +17,7 @@ typedef struct StudyRun {
     char *current, *trunk, *branch, *logs; /* directories and files below request->out */
     int lock;
     size_t done, all; /* runs */
+    double ceiling;   /* FLOP/s of the product ceiling */
     double left;      /* seconds, estimated */
 } StudyRun;
 

@@ -212,9 +212,10 @@ static lmu_status cell_settings(const Study *study, Cell *cell, const Results *r
                               study_member(study, "optimizers", cell->optimizer)};
     for (size_t i = 0; i < sizeof layers / sizeof *layers; i++)
         json_object_update(settings, (json_t *)layers[i]);
-    if (grid->tuned_by)
+    bool tunable = grid->tuned_by && !json_object_get(study_member(study, "models", cell->model), "ngram");
+    if (tunable)
         ATTEMPT(plan_tuned(study, grid->tuned_by, cell->model, cell->size, cell->optimizer, results, &tuned));
-    cell->tuned = !grid->tuned_by || tuned;
+    cell->tuned = !tunable || tuned;
     json_object_update(settings, tuned);
     json_object_update(settings, json_object_get(grid->variants, variant));
     ATTEMPT(cell_vary(study, cell, index, variant, settings));
@@ -345,6 +346,13 @@ void plan_close(Plan *plan)
         cell_free(&plan->cell[i]);
     free(plan->cell);
     memset(plan, 0, sizeof *plan);
+}
+
+const Result *plan_result(const Cell *cell, size_t budget, const Results *results)
+{
+    const Result *own = results_find(results, cell->id[budget], cell->grid->name);
+    const Result *any = own ? own : results_find(results, cell->id[budget], NULL);
+    return any == own || !cell->grid->carried || isfinite(any->carried) ? any : NULL;
 }
 
 void plan_count(const Plan *plan, const Results *results, size_t *done, size_t *all)

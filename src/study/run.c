@@ -136,6 +136,18 @@ static lmu_status run_grid(StudyRun *s, const StudyGrid *grid)
     return status;
 }
 
+/* Once for all runs. */
+static lmu_status measure_ceiling(StudyRun *s)
+{
+    Backend *backend;
+    TRY(backend_open(BACKEND_CPU, s->request->threads, false, &backend));
+    lmu_status status = backend_choose_compute(backend, COMPUTE_CHOICE_AUTO);
+    if (status == LMU_OK)
+        status = product_ceiling(backend, &s->ceiling);
+    backend_close(backend);
+    return status;
+}
+
 static bool in_plan(const Plan *plan, const StudyGrid *grid)
 {
     for (size_t i = 0; i < plan->cells; i++)
@@ -156,6 +168,8 @@ lmu_status study_run(const StudyRequest *request)
     ATTEMPT(open_corpora(&s));
     ATTEMPT(study_estimate(&s));
     say_left(&s);
+    if (!request->estimate)
+        ATTEMPT(measure_ceiling(&s));
     for (size_t i = 0; i < s.study->grids && !request->estimate; i++) {
         if (!in_plan(&s.plan, &s.study->grid[i]))
             continue;

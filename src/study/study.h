@@ -97,6 +97,10 @@ lmu_status plan_grid(const Study *study, const StudyGrid *grid, const Results *r
 lmu_status plan_tuned(const Study *study, const char *grid, const char *model, const char *size, const char *optimizer,
                       const Results *results, json_t **out);
 
+/* A finished run that serves the cell's budget, of this grid or another; NULL: it is to be trained. A grid that wants state carried has no
+ * use for one that was not scored so. */
+const Result *plan_result(const Cell *cell, size_t budget, const Results *results);
+
 /* Runs of a plan that are done, and all. */
 void plan_count(const Plan *plan, const Results *results, size_t *done, size_t *all);
 

@@ -134,6 +134,9 @@ static void say_outlook(const Trainer *t, double step_seconds)
 lmu_status trainer_outlook(Trainer *t)
 {
     double step_seconds;
+    t->ceiling = t->request->ceiling;
+    if (t->ceiling > 0)
+        return LMU_OK;
     say_machine(t);
     TRY(product_ceiling(t->backend, &t->ceiling));
     TRY(measure_step(t, &step_seconds));

@@ -24,6 +24,8 @@ typedef struct TrainRequest {
     bool resume;        /* go on from RUN/last with these options */
     int64_t
         until; /* stop behind so many steps of the run, saved, without the evaluation at the end; 0: the whole budget */
+    double
+        ceiling; /* the product ceiling in FLOP/s where the caller knows it: then nothing is measured or foretold; 0: measure */
     bool guarded;       /* tensors unreadable outside kernel calls: for tests */
     Progress *progress; /* may be NULL */
 } TrainRequest;

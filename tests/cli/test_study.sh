@@ -1,0 +1,138 @@
+#!/usr/bin/env bash
+# lmu study run, lmu study show: a small study that is broken off at many moments, its results, and the messages of every refusal.
+. "$(dirname "$0")/common.sh"
+
+mkdir "$work/text"
+awk -v folder="$work/text" 'BEGIN {
+    n = split("the a old young river king queen house stone bird walks sings sleeps under over beside and then", word, " ")
+    s = 1
+    for (d = 0; d < 100; d++) {
+        name = folder "/" d ".txt"
+        for (i = 0; i < 80; i++) {
+            s = (s * 48271) % 2147483647
+            printf "%s%s", word[1 + s % n], i % 9 == 8 ? ".\n" : " " >name
+        }
+        close(name)
+    }
+}'
+works tokenizer train "$work/text" --vocabulary 300 --out "$work/tokenizer.json"
+works prepare "$work/text" --tokenizer "$work/tokenizer.json" --out "$work/data"
+sum() { sha256sum "$work/data/$1" | cut -d' ' -f1; }
+
+cat >"$work/study.json" <<EOF
+{
+  "title": "A study of small models",
+  "corpora": {"words": {"train": ["text"], "vocabulary": 300, "sha256": {"train.bin": "$(sum train.bin)", "valid.bin": "$(sum valid.bin)"}}},
+  "settings": {"length": 32, "batch": 4, "layers": 1, "order": 4, "schedule": "wsd", "decay": 0.25, "final_fraction": 0, "warmup": 5},
+  "models": {"lmu": {"arch": "lmu"}, "transformer": {"arch": "transformer", "context": 32}, "counts": {"ngram": 3}},
+  "sizes": {"2k": {"non_embedding": 2000}, "6k": {"non_embedding": 6000, "heads": 2, "width_multiple": 4}},
+  "optimizers": {"adamw": {}},
+  "grids": [
+    {"name": "tuning", "corpus": "words", "models": ["lmu", "transformer"], "sizes": ["2k"], "optimizers": ["adamw"],
+     "budgets": ["3k"], "seeds": [0], "vary": {"learning_rate": [0.01, 0.0001]}},
+    {"name": "core", "corpus": "words", "models": ["lmu", "transformer", "counts"], "sizes": ["2k", "6k"], "optimizers": ["adamw"],
+     "budgets": [3000, "12k"], "seeds": [0], "tuned_by": "tuning", "carried": true},
+    {"name": "ablation", "corpus": "words", "models": ["lmu"], "sizes": ["2k"], "optimizers": ["adamw"], "budgets": ["3k"],
+     "seeds": [0, 1], "tuned_by": "tuning", "variants": {"as it is": {}, "theta 8": {"theta": [8]}, "two steps": {"batch": 2}}}
+  ]
+}
+EOF
+study() { "$lmu" study run "$work/study.json" --out "$1" --corpus "words=$work/data" "${@:2}" >"$work/out" 2>"$work/err" </dev/null; }
+# What does not depend on the clock.
+timeless() { sed 's/"seconds":[^,]*,//' "$1/results.jsonl"; }
+
+# -- unbroken --------------------------------------------------------------------------------------------------------
+checks=$((checks + 1))
+study "$work/whole" || complain "study run: $(tail -n 3 "$work/err")"
+said "A study of small models" "20 of 20 runs are done"
+[ "$(wc -l <"$work/whole/results.jsonl")" -eq 20 ] || complain "study run: not 20 lines: $(cut -c1-80 "$work/whole/results.jsonl")"
+[ ! -e "$work/whole/current" ] || complain "study run: left a checkpoint behind"
+# The worse rate was tried, and no other grid has it.
+jq -e 'select(.grid == "core" and .model != "counts") | .settings.learning_rate == 0.01' "$work/whole/results.jsonl" | grep -q false &&
+    complain "study run: the core does not have the rate that was found best"
+jq -se 'map(select(.model == "lmu" and .grid == "core" and .size == "2k" and .budget == 3000))[0] as $core
+    | map(select(.model == "lmu" and .grid == "tuning" and .settings.learning_rate == 0.01))[0] as $tuning
+    | map(select(.variant == "as it is" and .seed == 0))[0] as $ablation
+    | $core.id == $tuning.id and $core.id == $ablation.id and $core.nats == $tuning.nats and $ablation.seconds == $tuning.seconds' \
+    "$work/whole/results.jsonl" >/dev/null || complain "study run: a run that three grids share was not done once"
+jq -se 'map(select(.grid == "core") | (.nats * 1e9 | round)) | length == (unique | length)' "$work/whole/results.jsonl" >/dev/null ||
+    complain "study run: two runs of the core have one loss"
+jq -se 'map(select(.grid == "core" and .model == "lmu")) | all(.carried_bits_per_byte > 0 and (.part_nats | length) == 64)' \
+    "$work/whole/results.jsonl" >/dev/null || complain "study run: nothing was scored with the state carried, or not by parts"
+jq -se 'map(select(.model == "transformer")) | all(.carried_bits_per_byte == null)' "$work/whole/results.jsonl" >/dev/null ||
+    complain "study run: a transformer was scored beyond its context"
+# The width is the one whose parameters are nearest.
+jq -se 'map(select(.size == "6k")) | all((.non_embedding - 6000 | fabs) < 1500)' "$work/whole/results.jsonl" >/dev/null ||
+    complain "study run: a width is not the nearest: $(jq -c '[.model, .size, .width, .non_embedding]' "$work/whole/results.jsonl" | sort -u)"
+# A run of the study is that of lmu train, to the bit.
+width=$(jq -s 'map(select(.grid == "core" and .model == "lmu" and .size == "6k"))[0].width' "$work/whole/results.jsonl")
+works train --data "$work/data" --out "$work/single" --arch lmu --dim "$width" --heads 2 --layers 1 --order 4 --context 1024 --length 32 \
+    --batch 4 --schedule wsd --decay 0.25 --final-fraction 0 --warmup 5 --learning-rate 0.01 --tokens 12k
+jq -se --argjson loss "$(tail -n 1 "$work/single/metrics.jsonl" | jq .loss)" \
+    'map(select(.grid == "core" and .model == "lmu" and .size == "6k" and .budget == 12000))[0] | (.nats - $loss | fabs) < 1e-7' \
+    "$work/whole/results.jsonl" >/dev/null || complain "study run: lmu train has another loss than the study: $(tail -n 1 "$work/single/metrics.jsonl")"
+# Nothing is done twice.
+cp "$work/whole/results.jsonl" "$work/before.jsonl"
+study "$work/whole" || complain "study run again: $(tail -n 3 "$work/err")"
+cmp -s "$work/before.jsonl" "$work/whole/results.jsonl" || complain "study run again: the results have changed"
+
+# -- broken off ------------------------------------------------------------------------------------------------------
+for round in 1 2 3 4 5 6 7 8 9 10 11 12; do
+    "$lmu" study run "$work/study.json" --out "$work/cut" --corpus "words=$work/data" >"$work/out" 2>"$work/err" </dev/null &
+    process=$!
+    heeds_signals $process
+    sleep "$(awk -v r=$round 'BEGIN { print 0.2 + (r * 37 % 11) * 0.15 }')"
+    kill "-$([ $((round % 2)) -eq 0 ] && echo INT || echo KILL)" $process 2>/dev/null
+    wait $process 2>/dev/null
+    printf 'half a line {' >"$work/half"
+    [ $round -ne 5 ] || [ ! -e "$work/cut/results.jsonl" ] || cat "$work/half" >>"$work/cut/results.jsonl"
+done
+study "$work/cut" || complain "study run, killed and gone on with: $(tail -n 3 "$work/err")"
+diff <(timeless "$work/whole") <(timeless "$work/cut") >"$work/diff" || complain "killed and gone on with: other results: $(cut -c1-300 "$work/diff" | head -n 4)"
+checks=$((checks + 1))
+
+# -- shown, estimated, in part -----------------------------------------------------------------------------------------
+works study show "$work/study.json" --out "$work/whole"
+said "20 of 20 runs are done" "core, tuned by tuning: bits per byte by tokens" "theta 8"
+works study show "$work/study.json" --out "$work/none"
+said "0 of 20 runs are done"
+works study run "$work/study.json" --out "$work/none" --corpus "words=$work/data" --estimate
+grep -q "0 of 20 runs done, about .* left" "$work/err" || complain "--estimate: $(cat "$work/err")"
+[ ! -e "$work/none/results.jsonl" ] || complain "--estimate trained something"
+works study run "$work/study.json" --out "$work/prepared" --corpus "words=$work" --grid tuning --results "$work/tuning.jsonl"
+[ "$(wc -l <"$work/tuning.jsonl")" -eq 4 ] || complain "--grid, --results: $(cat "$work/tuning.jsonl")"
+works study run "$work/study.json" --out "$work/prepared" --grid tuning --results "$work/tuning.jsonl" # its corpus lies there now
+
+# -- refused -----------------------------------------------------------------------------------------------------------
+refuse 2 "rests on grid tuning, whose runs of it are not all done" study run "$work/study.json" --out "$work/early" --grid core --corpus "words=$work/data"
+refuse 2 "where is the corpus words? Give --corpus words=PATH" study run "$work/study.json" --out "$work/nowhere"
+refuse 2 "NAME=PATH is expected" study run "$work/study.json" --out "$work/nowhere" --corpus word
+refuse 2 "has no grid cor; did you mean core?" study show "$work/study.json" --out "$work/whole" --grid cor
+refuse 2 "where are the results?" study show "$work/study.json"
+edited() { # JQ-FILTER CODE MESSAGE-PART
+    jq "$1" "$work/study.json" >"$work/edited.json" || complain "jq: $1"
+    refuse "$2" "$3" study run "$work/edited.json" --out "$work/edited" --corpus "words=$work/data"
+}
+edited '.corpora.words.sha256["train.bin"] = "00"' 1 'it is other data'
+edited 'del(.title)' 1 'title'
+edited '.models.lmu.arch = "lmi"' 1 'there is no architecture lmi'
+edited '.models.lmu = {}' 1 'neither "arch" nor "ngram"'
+edited '.models.lmu.ordr = 3' 1 'unknown key "ordr"; did you mean "order"?'
+edited '.settings.seed = 3' 1 'key "seed" is for the study to set'
+edited '.settings.length = 0' 1 'key "length"'
+edited '.sizes["2k"].non_embedding = "2k"' 1 'non_embedding'
+edited '.grids[0].models = ["lmo"]' 1 'there is no "lmo" in "models"; did you mean "lmu"?'
+edited '.grids[0].corpus = "word"' 1 'there is no "word" in "corpora"; did you mean "words"?'
+edited '.grids[0].budgets = ["3q"]' 1 'must be a count'
+edited '.grids[0].budgets = [3000, "3k"]' 1 'has 3000 twice'
+edited '.grids[0].vary.learning_rate = ["fast"]' 1 'learning_rate'
+edited '.grids[0].vary.learning_rate = ["x2"]' 1 'but no setting before it says of what'
+edited '.grids[0].variations = {}' 1 'unknown key "variations"; did you mean "variants"?'
+edited '.grids[0].tuned_by = "core"' 1 'which is no grid before it'
+edited '.grids[1].name = "tuning"' 1 'two grids have the name tuning'
+edited '.grids = []' 1 'key "grids" must be an array'
+edited '.grids[2].variants["theta 8"].theta = [8, 9, 10]' 2 'theta has 3 values for 1 layers'
+echo '{"id": 3}' >"$work/bad.jsonl"
+refuse 1 "bad.jsonl:1: key \"id\"" study show "$work/study.json" --results "$work/bad.jsonl"
+
+finish
