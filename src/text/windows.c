@@ -19,10 +19,45 @@ lmu_status windows_open(const Shard *shard, int64_t length, uint64_t seed, Windo
     return LMU_OK;
 }
 
+lmu_status windows_open_lanes(const Shard *shard, int64_t length, int64_t lanes, uint64_t seed, Windows *out)
+{
+    Windows windows;
+    *out = (Windows){0};
+    TRY(windows_open(shard, length, seed, &windows));
+    if (lanes < 1 || lanes > windows.count)
+        return error_set(LMU_USAGE,
+                         "the data holds %lld windows of %lld tokens, too few for %lld lanes of them: use more text, a "
+                         "smaller length or fewer lanes (a smaller batch)",
+                         (long long)windows.count, (long long)length, (long long)lanes);
+    windows.lanes = lanes;
+    windows.steps = windows.count / lanes;
+    windows.spare = windows.count % lanes;
+    windows.count -= windows.spare;
+    *out = windows;
+    return LMU_OK;
+}
+
+bool windows_starts(const Windows *windows, int64_t sample)
+{
+    return windows->lanes == 0 || sample % windows->count < windows->lanes;
+}
+
+/* The window that a lane reads in a step of a pass, behind the spare ones that this pass leaves out at the front. */
+static int64_t lanes_window(const Windows *windows, uint64_t pass, int64_t step, int64_t lane)
+{
+    uint64_t key = random_key(windows->seed, "lanes", pass, 0);
+    int64_t before =
+        (int64_t)random_below(random_key(windows->seed, "lanes", pass, 1), 0, (uint64_t)windows->spare + 1);
+    return before + (int64_t)random_permute(key, (uint64_t)windows->lanes, (uint64_t)lane) * windows->steps + step;
+}
+
 int64_t windows_offset(const Windows *windows, int64_t sample)
 {
     uint64_t pass = (uint64_t)(sample / windows->count);
     uint64_t place = (uint64_t)(sample % windows->count);
+    if (windows->lanes > 0)
+        return lanes_window(windows, pass, (int64_t)place / windows->lanes, (int64_t)place % windows->lanes) *
+               windows->length;
     uint64_t key = random_key(windows->seed, "windows", pass, 0);
     return (int64_t)random_permute(key, (uint64_t)windows->count, place) * windows->length;
 }

@@ -88,6 +88,93 @@ static void a_window_reads_inputs_and_the_last_target(void **state)
     }
 }
 
+/* Walks some passes of one order of lanes: windows of a lane side by side, none twice in a pass, all of them in one pass or another. */
+static void check_lanes(int64_t tokens, int64_t length, int64_t lanes, uint64_t seed)
+{
+    enum { PASSES = 12 };
+    Shard shard = memory_shard(ids, tokens, TOKENS);
+    Windows windows;
+    int64_t all = (tokens - 1) / length, steps = all / lanes, ever = 0;
+    assert_int_equal(windows_open_lanes(&shard, length, lanes, seed, &windows), LMU_OK);
+    assert_int_equal(windows.count, steps * lanes);
+    assert_int_equal(windows.steps, steps);
+    int *reader = calloc((size_t)all, sizeof *reader); /* the last pass that read a window */
+    assert_non_null(reader);
+    for (int64_t s = 0; s < PASSES * windows.count; s++) {
+        int64_t offset = windows_offset(&windows, s), window = offset / length, step = s % windows.count / lanes;
+        int pass = (int)(s / windows.count) + 1;
+        assert_int_equal(offset % length, 0);
+        assert_in_range(window, 0, all - 1);
+        assert_true(reader[window] < pass);
+        ever += reader[window] == 0;
+        reader[window] = pass;
+        assert_int_equal(windows_starts(&windows, s), step == 0);
+        if (step > 0)
+            assert_int_equal(offset, windows_offset(&windows, s - lanes) + length);
+    }
+    if (all % lanes <= 1) /* one spare window stands at either end, by a coin: 12 passes read both, for these seeds */
+        assert_int_equal(ever, all);
+    free(reader);
+}
+
+static void lanes_are_contiguous_and_read_each_window_once(void **state)
+{
+    (void)state;
+    fill();
+    const int64_t tokens[] = {2, 8, 257, 1000, TOKENS}, lengths[] = {1, 7, 64, 256}, lanes[] = {1, 2, 3, 5, 16, 142};
+    int checked = 0;
+    for (int t = 0; t < 5; t++)
+        for (int l = 0; l < 4; l++)
+            for (int n = 0; n < 6; n++)
+                if ((tokens[t] - 1) / lengths[l] >= lanes[n]) {
+                    check_lanes(tokens[t], lengths[l], lanes[n], 3);
+                    checked++;
+                }
+    assert_in_range(checked, 40, 120);
+}
+
+/* The segments of lanes are the seed's and the pass's; shuffled windows have no lanes to start. */
+static void lanes_read_segments_by_seed_and_pass(void **state)
+{
+    (void)state;
+    fill();
+    Shard shard = memory_shard(ids, TOKENS, TOKENS);
+    Windows one, other, fewer, shuffled;
+    assert_int_equal(windows_open_lanes(&shard, 16, 52, 1, &one), LMU_OK); /* 52 lanes of 6 windows */
+    assert_int_equal(windows_open_lanes(&shard, 16, 52, 2, &other), LMU_OK);
+    assert_int_equal(windows_open_lanes(&shard, 16, 26, 1, &fewer), LMU_OK);
+    int as_other = 0, as_next_pass = 0, in_place = 0, as_fewer = 0;
+    for (int64_t lane = 0; lane < 52; lane++) {
+        as_other += windows_offset(&one, lane) == windows_offset(&other, lane);
+        as_next_pass += windows_offset(&one, lane) == windows_offset(&one, lane + one.count);
+        in_place += windows_offset(&one, lane) == lane * 6 * 16;
+        as_fewer += windows_offset(&one, lane) == windows_offset(&fewer, lane);
+    }
+    assert_in_range(as_other, 0, 6);
+    assert_in_range(as_next_pass, 0, 6);
+    assert_in_range(in_place, 0, 6);
+    assert_in_range(as_fewer, 0, 6);
+    assert_int_equal(windows_open(&shard, 16, 1, &shuffled), LMU_OK);
+    assert_true(windows_starts(&shuffled, 0) && windows_starts(&shuffled, 100));
+}
+
+static void too_few_windows_for_lanes_are_refused(void **state)
+{
+    (void)state;
+    fill();
+    Shard shard = memory_shard(ids, 1000, TOKENS);
+    Windows windows;
+    assert_int_equal(windows_open_lanes(&shard, 100, 9, 0, &windows), LMU_OK);
+    assert_int_equal(windows.steps, 1);
+    assert_int_equal(windows_open_lanes(&shard, 100, 10, 0, &windows), LMU_USAGE);
+    assert_string_equal(
+        lmu_error_message(),
+        "the data holds 9 windows of 100 tokens, too few for 10 lanes of them: use more text, a smaller "
+        "length or fewer lanes (a smaller batch)");
+    assert_int_equal(windows_open_lanes(&shard, 100, 0, 0, &windows), LMU_USAGE);
+    assert_int_equal(windows_open_lanes(&shard, 1000, 1, 0, &windows), LMU_USAGE);
+}
+
 static void too_little_data_is_refused(void **state)
 {
     (void)state;
@@ -161,6 +248,9 @@ int main(void)
         cmocka_unit_test(each_window_is_visited_once_a_pass),
         cmocka_unit_test(order_depends_on_seed_and_pass_alone),
         cmocka_unit_test(a_window_reads_inputs_and_the_last_target),
+        cmocka_unit_test(lanes_are_contiguous_and_read_each_window_once),
+        cmocka_unit_test(lanes_read_segments_by_seed_and_pass),
+        cmocka_unit_test(too_few_windows_for_lanes_are_refused),
         cmocka_unit_test(too_little_data_is_refused),
         cmocka_unit_test(every_cut_predicts_each_token_once),
         cmocka_unit_test(cuts_without_sense_have_no_window),
