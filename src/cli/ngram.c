@@ -10,7 +10,7 @@
 
 typedef struct NgramOptions {
     char *data, *out;
-    int64_t order, tokens, length, seed, context, stride;
+    int64_t order, tokens, length, lanes, seed, context, stride;
     bool carry;
 } NgramOptions;
 
@@ -26,6 +26,8 @@ static const Field ngram_fields[] = {
     FIELD_COUNT_OF(NgramOptions, tokens, NULL, 1, 1e15, "tokens",
                    "how many to count, rounded to whole windows; without it, the training data once"),
     FIELD_COUNT_OF(NgramOptions, length, "256", 1, 1 << 30, "tokens", "a window: as lmu train --length"),
+    FIELD_COUNT_OF(NgramOptions, lanes, "0", 0, 1 << 20, "lanes",
+                   "the order of lmu train --carry with this --batch; 0: that without --carry"),
     FIELD_COUNT_OF(NgramOptions, seed, "0", 0, 9e18, NULL, "of the data order: as lmu train --seed"),
     FIELD_COUNT_OF(NgramOptions, context, NULL, 1, 1 << 30, "tokens",
                    "a window of evaluation; without it, the length of a training window"),
@@ -97,6 +99,7 @@ static lmu_status write_json(const char *path, const NgramOptions *options, cons
                   "loss", eval_loss(result), "perplexity", eval_perplexity(result));
     json_object_set_new(object, "bits_per_byte", result->bytes > 0 ? json_real(bits) : json_null());
     json_object_set_new(object, "length", json_integer(options->length));
+    json_object_set_new(object, "lanes", json_integer(options->lanes));
     json_object_set_new(object, "seed", json_integer(options->seed));
     json_object_set_new(object, "context", json_integer(cut->context));
     json_object_set_new(object, "stride", json_integer(cut->stride));
@@ -145,7 +148,9 @@ static lmu_status ngram_make(const NgramOptions *options)
                          "--stride %lld is more than the context of %lld: tokens between would not be predicted",
                          (long long)cut.stride, (long long)cut.context);
     ATTEMPT(prepared_open(options->data, &data));
-    ATTEMPT(windows_open(&data.train, options->length, (uint64_t)options->seed, &windows));
+    uint64_t seed = (uint64_t)options->seed;
+    ATTEMPT(options->lanes > 0 ? windows_open_lanes(&data.train, options->length, options->lanes, seed, &windows)
+                               : windows_open(&data.train, options->length, seed, &windows));
     int64_t samples = samples_of(options, &windows);
     double start = machine_seconds();
     ATTEMPT(ngram_train(&windows, samples, (int)options->order, command_progress(), &model));
@@ -172,7 +177,8 @@ const Command ngram_command = {
     .summary = "Measure the baseline of counts: interpolated Kneser-Ney",
     .usage = "--data DIR [options]",
     .details =
-        "Counts n-grams over the very windows that lmu train reads with the same --tokens, --length and --seed, and\n"
+        "Counts n-grams over the very windows that lmu train reads with the same --tokens, --length and --seed (and\n"
+        "--lanes, if it carries state), and\n"
         "measures on the validation data what an interpolated Kneser-Ney model of them predicts, evaluated as lmu "
         "eval\n"
         "evaluates a neural model. A model that loses to counts on its own data has learnt little. A window that\n"

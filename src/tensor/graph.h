@@ -198,6 +198,8 @@ lmu_status graph_plan(Graph *g, Tensor *result);
 /* A run that cannot be is refused before it changes anything: too large for the graph, a state of another model, a stream
  * twice, ids outside their table, a row beyond an operator's context. */
 lmu_status graph_run(Graph *g, const Run *run);
+/* LMU_USAGE, as a run would, if a stream of this graph cannot go on until it has read so many tokens. */
+lmu_status graph_check_reach(const Graph *g, int64_t tokens);
 
 /* Numbers of the last run's extent, on the host. */
 lmu_status graph_put(Graph *g, Tensor *tensor, int64_t numbers, const double *values);

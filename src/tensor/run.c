@@ -45,14 +45,19 @@ static lmu_status run_integers(const Graph *g, const Tensor *tensor, const int32
     return LMU_OK;
 }
 
+static lmu_status reach_refused(const Graph *g, int64_t end)
+{
+    return error_set(LMU_USAGE, "a row would reach %lld tokens: this model has positions for %lld", (long long)end,
+                     (long long)g->positions->bound);
+}
+
 /* Fills in the positions, unless a row would go beyond those that the model knows. */
 static lmu_status run_positions(Graph *g)
 {
     for (int r = 0; g->positions && r < g->current.count; r++) {
         int64_t count = g->offset[r + 1] - g->offset[r], end = g->position[r] + count;
         if (g->positions->bound > 0 && end > g->positions->bound)
-            return error_set(LMU_USAGE, "a row would reach %lld tokens: this model has positions for %lld",
-                             (long long)end, (long long)g->positions->bound);
+            return reach_refused(g, end);
         for (int64_t i = 0; i < count; i++)
             g->places[g->offset[r] + i] = (int32_t)(g->position[r] + i);
     }
@@ -80,6 +85,21 @@ static lmu_status run_check(Graph *g, const Run *run)
     for (Node *node = g->first; node; node = node->next)
         if (node->op->check)
             TRY(node->op->check(node, &g->current));
+    return LMU_OK;
+}
+
+lmu_status graph_check_reach(const Graph *g, int64_t tokens)
+{
+    /* A row whose last token is the last of the stream. */
+    int64_t offset[] = {0, 1}, position = tokens - 1, none = 0, chunk[] = {0, 1};
+    Rows rows = {1, 1, offset, &position, &none, &none, chunk};
+    if (tokens < 1)
+        return LMU_OK;
+    if (g->positions && g->positions->bound > 0 && tokens > g->positions->bound)
+        return reach_refused(g, tokens);
+    for (const Node *node = g->first; node; node = node->next)
+        if (node->op->check)
+            TRY(node->op->check(node, &rows));
     return LMU_OK;
 }
 

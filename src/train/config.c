@@ -16,6 +16,11 @@ static const Field fields[] = {
     FIELD_FLAG_OF(TrainConfig, recompute, "false",
                   "keep the values at the borders of blocks alone for the backward pass and compute the rest again: "
                   "less memory, more time, the same numbers to the bit"),
+    FIELD_FLAG_OF(
+        TrainConfig, carry, "false",
+        "truncated back-propagation through time: the windows of a step go on where those of the step before "
+        "ended, in --batch lanes of contiguous text whose states are carried from step to step and reset after "
+        "each pass; without it, windows in random order, each from zero state"),
     FIELD_CHOICE_OF(
         TrainConfig, optimizer, "adamw", OPTIMISERS,
         "muon: orthogonalised momentum for the hidden matrices, AdamW for all else. Its update of a matrix is "

@@ -15,7 +15,7 @@ typedef struct TrainConfig {
     int64_t tokens;
     double time; /* seconds; 0: no limit */
     int64_t length, batch, micro_batch;
-    bool recompute;
+    bool recompute, carry;
     double learning_rate, final_fraction;
     int64_t warmup;
     int schedule;  /* ScheduleKind */

@@ -44,7 +44,10 @@ static lmu_status open_data(Trainer *t)
     TRY(status);
     TRY(open_shard(t, "train.bin", 0, &t->train));
     TRY(open_shard(t, "valid.bin", 2, &t->valid));
-    status = windows_open(&t->train, t->config->length, (uint64_t)t->config->seed, &t->windows);
+    int64_t length = t->config->length;
+    uint64_t seed = (uint64_t)t->config->seed;
+    status = t->config->carry ? windows_open_lanes(&t->train, length, t->config->batch, seed, &t->windows)
+                              : windows_open(&t->train, length, seed, &t->windows);
     return status == LMU_OK ? LMU_OK : error_prefix(status, "%s/train.bin: ", t->config->data);
 }
 
@@ -70,6 +73,7 @@ static lmu_status open_graphs(Trainer *t)
     int64_t length = t->config->length;
     int flags = t->config->recompute ? GRAPH_RECOMPUTE : 0;
     TRY(model_graph(t->model, GRAPH_TRAIN, t->micro, t->micro * length, flags, &t->graph, &t->loss));
+    TRY(lanes_open(t));
     return evaluator_open(t->model, &(EvalCut){.context = length, .stride = length}, &t->evaluator);
 }
 
@@ -144,6 +148,7 @@ lmu_status trainer_open(Trainer *t)
 void trainer_close(Trainer *t)
 {
     evaluator_close(&t->evaluator);
+    lanes_close(t);
     muon_close(t->muon);
     graph_close(t->graph);
     model_close(t->model);

@@ -33,7 +33,7 @@ static double training_bytes(const Trainer *t)
 lmu_status trainer_refuse_memory(const Trainer *t)
 {
     char needed[32], there[32];
-    double bytes = training_bytes(t);
+    double bytes = training_bytes(t) + lanes_pending_bytes(t);
     if (bytes <= t->free_bytes)
         return LMU_OK;
     return error_set(LMU_MEMORY,
@@ -138,6 +138,7 @@ lmu_status trainer_outlook(Trainer *t)
     if (t->ceiling > 0)
         return LMU_OK;
     say_machine(t);
+    lanes_say(t);
     TRY(product_ceiling(t->backend, &t->ceiling));
     TRY(measure_step(t, &step_seconds));
     TRY(measure_score(t));

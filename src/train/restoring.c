@@ -91,6 +91,12 @@ static lmu_status require_same_order(const Trainer *t, const char *path, const j
                              "--%s %lld: the run has %lld, on which the order of its data rests: leave the option out",
                              fixed[i].key, (long long)fixed[i].now, (long long)then);
     }
+    bool carried = json_is_true(json_object_get(options, "carry")); /* older runs do not tell */
+    if (carried != c->carry)
+        return error_set(LMU_USAGE,
+                         "--%scarry: the run is one %s carried state, on which the order of its data rests: leave the "
+                         "option out",
+                         c->carry ? "" : "no-", carried ? "with" : "without");
     int64_t tokens;
     TRY(json_get_integer(path, json, "train_tokens", 0, INT64_MAX, &tokens));
     if (tokens != t->train.count)
@@ -164,6 +170,7 @@ lmu_status trainer_restore(Trainer *t)
     ATTEMPT(require_same_optimiser(t, path, json));
     ATTEMPT(warn_differences(t, path, json));
     ATTEMPT(restore_parameters(t, directory));
+    ATTEMPT(lanes_restore(t, directory));
     t->saved_any = true;
 done:
     json_decref(json);

@@ -87,6 +87,7 @@ static lmu_status save_as(Trainer *t, const char *name, bool resumable)
     ATTEMPT(save_tokenizer(t, fresh));
     if (resumable) {
         ATTEMPT(save_moments(t, fresh));
+        ATTEMPT(lanes_save(t, fresh));
         ATTEMPT(save_position(t, fresh));
     }
     ATTEMPT(directory_replace(fresh, path));

@@ -101,6 +101,7 @@ lmu_status trainer_micro_batch(Trainer *t, int64_t first, int rows, bool first_o
                .first_micro_batch = first_of_step,
                .loss_scale = 1.0 / (double)trainer_step_tokens(t),
                .key = random_key((uint64_t)t->config->seed, "step", (uint64_t)t->at.step, 0)};
+    lanes_enter(t, first, rows, &run);
     TRY(graph_run(t->graph, &run));
     graph_get_f32(t->graph, t->loss, tokens, t->losses);
     for (int64_t i = 0; i < tokens; i++)
@@ -138,6 +139,7 @@ static lmu_status trainer_step(Trainer *t)
     t->at.rate = schedule_rate(c, t->at.step, spent, trainer_warm(t, spent));
     double scale = c->clip > 0 && norm > c->clip ? c->clip / norm : 1;
     optimiser_step(t->model->params, c, t->muon, t->at.rate, scale, ++t->at.step);
+    lanes_advance(t);
     t->at.sum_loss += loss;
     t->at.sum_norm += norm;
     t->at.sum_steps++;

@@ -41,6 +41,9 @@ typedef struct Trainer {
     int micro; /* windows at a time */
     int32_t *window, *ids, *targets;
     int64_t *count, *sample;
+    State *carried,
+        *working;  /* the lanes' streams behind the last whole step, and in the one in progress; NULL: none */
+    int64_t *lane; /* [micro] of the windows in hand */
     float *losses;
     double flops_token, ceiling; /* model FLOPs of training a token; FLOP/s of the product ceiling */
     double free_bytes;           /* memory before the run took any */
@@ -65,6 +68,19 @@ typedef struct Trainer {
 /* opening.c */
 lmu_status trainer_open(Trainer *t);
 void trainer_close(Trainer *t);
+
+/* lanes.c: the state that the windows of a step take over from those of the step before. Without --carry, nothing is done. */
+/* LMU_USAGE: the state of the model has a limit that a lane would reach. */
+lmu_status lanes_open(Trainer *t);
+void lanes_close(Trainer *t);
+double lanes_pending_bytes(const Trainer *t); /* of memory that its first run will take besides */
+void lanes_say(const Trainer *t);
+/* Makes a run of `rows` windows from sample `first` on start from its lanes' states. */
+void lanes_enter(Trainer *t, int64_t first, int rows, Run *run);
+void lanes_advance(Trainer *t); /* the step in progress is done: its states are those to go on from */
+lmu_status lanes_save(const Trainer *t, const char *directory);
+/* The parameters, the position and the lanes are there. LMU_MISMATCH: a state of another model or step. */
+lmu_status lanes_restore(Trainer *t, const char *directory);
 
 /* saving.c */
 /* LMU_NUMERIC, and the last checkpoint stays, unless the model gives a finite loss. */

@@ -1,37 +1,9 @@
 /* The trainer as a library: under the guarded backend, and stopped at every place where it looks whether it should. */
 #include <math.h>
 
-#include "text/bpe_train.h"
-#include "text/prepare.h"
 #include "train/evaluate.h"
 #include "train/trainer.h"
 #include "training.h"
-
-/* Sentences of a few words in a pseudorandom order, as documents of a prepared corpus. */
-static void make_corpus(void)
-{
-    static const char *const words[] = {"river", "stone", "walks", "slowly", "under", "the", "old", "house"};
-    char text[4096], *inputs[] = {scratch_path("text")};
-    uint32_t random = 1;
-    assert_done(directory_make(inputs[0]));
-    for (int document = 0; document < 40; document++) {
-        size_t used = 0;
-        for (int i = 0; i < 120; i++) {
-            random = random * 1664525 + 1013904223;
-            used += (size_t)snprintf(text + used, sizeof text - used, "%s ", words[random >> 29]);
-        }
-        char name[32];
-        snprintf(name, sizeof name, "text/%d.txt", document);
-        scratch_text(name, text);
-    }
-    Tokenizer *tokenizer;
-    PrepareResult result;
-    assert_done(tokenizer_train(inputs, 1, 270, 1, NULL, &tokenizer));
-    PrepareOptions options = {
-        .inputs = inputs, .input_count = 1, .valid_fraction = 0.7, .threads = 1, .out = scratch_path("corpus")};
-    assert_done(prepare_run(&options, tokenizer, NULL, &result));
-    tokenizer_close(tokenizer);
-}
 
 /* A Progress that asks to stop at its `stop_at`-th report (0: never) and remembers what was said. */
 typedef struct Listener {
@@ -101,20 +73,6 @@ static lmu_status run(const char *name, bool resume, bool guarded, Listener *lis
     model_config_free(&model);
     fields_free(&train_table, &config);
     return status;
-}
-
-static void assert_same_file(const char *a, const char *b, const char *name)
-{
-    char path[2][512], *data[2];
-    size_t size[2];
-    for (int i = 0; i < 2; i++) {
-        snprintf(path[i], sizeof path[i], "%s/%s", scratch_path(i ? b : a), name);
-        assert_done(file_read(path[i], (size_t)1 << 30, &data[i], &size[i]));
-    }
-    if (size[0] != size[1] || memcmp(data[0], data[1], size[0]) != 0)
-        fail_msg("%s and %s differ", path[0], path[1]);
-    free(data[0]);
-    free(data[1]);
 }
 
 static void test_guarded(void **state)
