@@ -177,12 +177,12 @@ const Command ngram_command = {
     .summary = "Measure the baseline of counts: interpolated Kneser-Ney",
     .usage = "--data DIR [options]",
     .details =
-        "Counts n-grams over the very windows that lmu train reads with the same --tokens, --length and --seed (and\n"
-        "--lanes, if it carries state), and\n"
-        "measures on the validation data what an interpolated Kneser-Ney model of them predicts, evaluated as lmu "
-        "eval\n"
-        "evaluates a neural model. A model that loses to counts on its own data has learnt little. A window that\n"
-        "training would read twice is counted once.\n\n"
+        "Counts n-grams over the very windows that lmu train reads with the same --tokens, --length and --seed (of a "
+        "run\n"
+        "with --carry also --lanes, its --batch), and measures on the validation data what an interpolated Kneser-Ney\n"
+        "model of them predicts, evaluated as lmu eval evaluates a neural model. A model that loses to counts on its "
+        "own\n"
+        "data has learnt little. A window that training would read twice is counted once.\n\n"
         "  lmu ngram --data data/books --order 3 --tokens 20M\n"
         "  lmu ngram --data data/books --tokens 2M --seed 7 --out runs/first/ngram.json",
     .tables = {&ngram_table},

@@ -28,6 +28,10 @@ works ngram --data "$work/data" --order 3 --length 64 --tokens 20k
 diff <(grep -v ing "$work/once") <(grep -v ing "$work/out") || complain "the same counts twice differ"
 works ngram --data "$work/data" --length 64 --tokens 20k --seed 1
 [ "$(loss)" != "$third" ] || complain "the seed does not matter"
+works ngram --data "$work/data" --length 64 --tokens 20k --lanes 4 --out "$work/lanes.json"
+[ "$(loss)" != "$third" ] || complain "the order of lanes does not matter"
+grep -q '"lanes": 4,' "$work/lanes.json" || complain "the JSON has another number of lanes: $(cat "$work/lanes.json")"
+refuse 2 "too few for 1000000 lanes" ngram --data "$work/data" --length 64 --lanes 1M
 works ngram --data "$work/data" --length 64 --tokens 20k --stride 1
 [ "$(loss)" != "$third" ] || complain "the stride does not matter"
 works ngram --data "$work/data" --length 64 --tokens 20k --carry

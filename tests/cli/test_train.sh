@@ -53,13 +53,14 @@ timeless() {
     sed 's/,"tokens_per_second.*//' "$1/metrics.jsonl"
 }
 
-same() { # RUN WHAT
-    local file
+same() { # RUN WHAT [REFERENCE]
+    local file reference=${3:-$work/unbroken} files="last/model.safetensors last/trainer.safetensors best/model.safetensors"
     checks=$((checks + 1))
-    for file in last/model.safetensors last/trainer.safetensors best/model.safetensors; do
-        cmp "$work/unbroken/$file" "$1/$file" || complain "$2: another $file"
+    if [ -e "$reference/last/state.safetensors" ]; then files+=" last/state.safetensors"; fi
+    for file in $files; do
+        cmp "$reference/$file" "$1/$file" || complain "$2: another $file"
     done
-    diff <(timeless "$work/unbroken") <(timeless "$1") >"$work/diff" ||
+    diff <(timeless "$reference") <(timeless "$1") >"$work/diff" ||
         complain "$2: other metrics: $(head -n 4 "$work/diff")"
 }
 
@@ -122,6 +123,27 @@ done
 train 0 "held-out text: " $first --out "$run"
 same "$run" "killed and resumed"
 ls -A "$run" | grep -vxE 'best|last|metrics.jsonl' && complain "killed: left over in the run's directory"
+
+# The same with state that is carried from step to step, over more than one pass of each lane.
+carried="$whole --arch lstm --carry --batch 8 --tokens 100k"
+train 0 "8 lanes of " $carried --out "$work/carried"
+[ -s "$work/carried/last/state.safetensors" ] || complain "--carry: no state is kept"
+run=$work/carried_broken
+first=$carried
+for step in INT:20 KILL:100 INT:110 KILL:200 KILL:260 INT:330; do
+    break_off "${step%:*}" "${step#*:}" "$run" $first --save-every 1
+    if [ -e "$run/last" ]; then first=--resume; else first=$carried; fi
+done
+train 0 "held-out text: " $first --out "$run"
+same "$run" "carried state, interrupted, killed and resumed" "$work/carried"
+train 2 "--no-carry: the run is one with carried state, on which the order of its data rests" --resume --out "$run" --no-carry
+train 2 "--carry: the run is one without carried state" --resume --out "$work/killed" --carry
+rm "$run/last/state.safetensors"
+train 1 "another run can start from its model (lmu train --from $run --data $work/data --out NEW --carry): $run/last/state.safetensors: cannot open" \
+    --resume --out "$run" --tokens 200k
+refuse 2 "--carry: a lane goes on for" $tiny --arch transformer --context 64 --carry
+refuse 2 "data/train.bin: the data holds" $tiny --batch 10k --carry
+run=$work/killed
 
 # A signal at any moment, while products run on every thread: it must not touch what they compute with. (Width 128: the
 # products of that depth and beyond use the stack pointer as a register.)
