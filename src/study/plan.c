@@ -173,13 +173,14 @@ static lmu_status vary_value(const Study *study, const Cell *cell, const char *k
 }
 
 /* Combination number `index` of the values of `vary` over the settings, and its name behind the variant's. */
-static lmu_status cell_vary(const Study *study, Cell *cell, size_t index, const char *variant, json_t *settings)
+static lmu_status cell_vary(const Study *study, Cell *cell, const json_t *vary, size_t index, const char *variant,
+                            json_t *settings)
 {
     char name[512];
     const char *key;
     json_t *values, *chosen;
     snprintf(name, sizeof name, "%s", variant);
-    json_object_foreach((json_t *)cell->grid->vary, key, values)
+    json_object_foreach((json_t *)vary, key, values)
     {
         size_t count = json_array_size(values), used = strlen(name);
         const json_t *value = json_array_get(values, index % count);
@@ -212,13 +213,14 @@ static lmu_status cell_settings(const Study *study, Cell *cell, const Results *r
                               study_member(study, "optimizers", cell->optimizer)};
     for (size_t i = 0; i < sizeof layers / sizeof *layers; i++)
         json_object_update(settings, (json_t *)layers[i]);
-    bool tunable = grid->tuned_by && !json_object_get(study_member(study, "models", cell->model), "ngram");
+    bool counts = json_object_get(study_member(study, "models", cell->model), "ngram") != NULL;
+    bool tunable = grid->tuned_by && !counts;
     if (tunable)
         ATTEMPT(plan_tuned(study, grid->tuned_by, cell->model, cell->size, cell->optimizer, results, &tuned));
     cell->tuned = !tunable || tuned;
     json_object_update(settings, tuned);
     json_object_update(settings, json_object_get(grid->variants, variant));
-    ATTEMPT(cell_vary(study, cell, index, variant, settings));
+    ATTEMPT(cell_vary(study, cell, counts ? NULL : grid->vary, index, variant, settings));
     *out = settings;
     settings = NULL;
 done:
