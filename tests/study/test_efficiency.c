@@ -1,0 +1,185 @@
+/* Ratios whose value is known: B's curve is A's, moved by a factor in tokens. */
+#include "study/efficiency.h"
+
+#include "study/bootstrap.h"
+#include "study/study_testing.h"
+
+static const int64_t million = 1000000;
+
+/* A straight line in the logarithms, which interpolation between its points follows. */
+static double law(double tokens)
+{
+    return 60 * pow(tokens, -0.2);
+}
+
+static void reach(void **state)
+{
+    (void)state;
+    const double x[] = {1, 4, 16, 64}, loss[] = {8, 4, 5, 2};
+    Interval found = curve_reach(x, loss, 4, 4 * sqrt(2));
+    assert_near(found.low, 2, 1e-12); /* half of the way in the logarithms */
+    assert_near(found.high, 2, 1e-12);
+    found = curve_reach(x, loss, 4, 4);
+    assert_near(found.low, 4, 1e-12);
+    found = curve_reach(x, loss, 4, 2 * sqrt(2)); /* the third point counts as 4 */
+    assert_near(found.low, 32, 1e-12);
+    found = curve_reach(x, loss, 4, 8);
+    assert_near(found.high, 1, 1e-12);
+    found = curve_reach(x, loss, 4, 9);
+    assert_true(found.low == 0 && found.high == 1);
+    found = curve_reach(x, loss, 4, 1.9);
+    assert_true(found.low == 64 && isinf(found.high));
+    found = curve_reach(x, loss, 1, 8);
+    assert_true(found.low == 1 && found.high == 1);
+}
+
+/* A's loss at D is B's at `factor` D; both have runs at budgets of first, first * 2, ... */
+static void add_pair(Results *results, double factor, int a_runs, int b_runs)
+{
+    for (int i = 0; i < a_runs; i++)
+        add_run(results, "lmu", "small", million * (i + 1), 0, law((double)million * (i + 1) * factor), 0.1);
+    for (int i = 0; i < b_runs; i++)
+        add_run(results, "transformer", "small", million << i, 0, law((double)(million << i)), 0.1);
+}
+
+static void measure(Results *results, size_t resamples, SeriesList *series, Pair *pair)
+{
+    bool found;
+    StringList grids = {0};
+    must(series_collect(results, "results.jsonl", &grids, series));
+    must(bootstrap_draw(series, resamples, 0));
+    must(pair_measure(series->arena, &series->list[0], 0, &series->list[1], resamples, pair, &found));
+    assert_true(found);
+}
+
+/* Where A's loss falls on a point of B's curve, the ratio is the factor to rounding. */
+static void shifted(void **state)
+{
+    (void)state;
+    Results results = {0};
+    SeriesList series;
+    Pair pair;
+    add_pair(&results, 4, 2, 5);
+    measure(&results, 200, &series, &pair);
+    assert_int_equal(pair.ratios, 2);
+    for (int i = 0; i < 2; i++)
+        for (int cost = 0; cost < COSTS; cost++) {
+            assert_near(pair.ratio[i].value[cost].low, 4, 1e-9);
+            assert_near(pair.ratio[i].value[cost].high, 4, 1e-9);
+        }
+    /* Every run has the same parts but for a factor, so that paired draws leave the ratio as it is; the loss itself varies. */
+    assert_near(pair.headline[COST_TOKENS].interval.low, 4, 1e-6);
+    assert_near(pair.headline[COST_TOKENS].interval.high, 4, 1e-6);
+    assert_true(pair.ratio[0].a->text.high > 1.05 * pair.ratio[0].a->text.low);
+    assert_true(pair.has_budget[0] && pair.has_budget[1] && !pair.has_budget[2]);
+    series_free(&series);
+    results_free(&results);
+}
+
+static void between_points(void **state)
+{
+    (void)state;
+    Results results = {0};
+    SeriesList series;
+    Pair pair;
+    add_pair(&results, 3, 3, 5); /* 3, 6 and 9 million: between B's points */
+    measure(&results, 0, &series, &pair);
+    for (int i = 0; i < 3; i++)
+        assert_near(pair.ratio[i].value[COST_TOKENS].low, 3, 1e-9);
+    assert_near(pair.headline[COST_TOKENS].value.low, 3, 1e-9);
+    assert_true(interval_is_none(pair.headline[COST_TOKENS].interval));
+    series_free(&series);
+    results_free(&results);
+}
+
+static void open_ends(void **state)
+{
+    (void)state;
+    Results results = {0};
+    SeriesList series;
+    Pair pair;
+    add_pair(&results, 4, 3, 4); /* B ends at 8 million; A's third budget would be 12 */
+    measure(&results, 100, &series, &pair);
+    const Headline *headline = &pair.headline[COST_TOKENS];
+    assert_near(pair.ratio[2].value[COST_TOKENS].low, 8.0 / 3, 1e-9);
+    assert_true(isinf(pair.ratio[2].value[COST_TOKENS].high));
+    assert_near(headline->value.low, cbrt(4 * 4 * 8.0 / 3), 1e-9);
+    assert_true(isinf(headline->value.high) && isinf(headline->interval.high));
+    assert_near(headline->least.low, 8.0 / 3, 1e-9);
+    assert_near(headline->most.low, 4, 1e-9);
+    series_free(&series);
+    results_free(&results);
+
+    add_pair(&results, 0.5, 3, 4); /* A's first loss is above B's first */
+    measure(&results, 100, &series, &pair);
+    headline = &pair.headline[COST_TOKENS];
+    assert_true(pair.ratio[0].value[COST_TOKENS].low == 0 && pair.ratio[0].value[COST_TOKENS].high == 1);
+    assert_true(headline->value.low == 0);
+    assert_near(headline->value.high, cbrt(0.5 * 0.5), 1e-9);
+    assert_true(headline->interval.low == 0);
+    series_free(&series);
+    results_free(&results);
+}
+
+/* Both ways at once: nothing is known of the mean. */
+static void not_determined(void **state)
+{
+    (void)state;
+    Results results = {0};
+    SeriesList series;
+    Pair pair;
+    add_run(&results, "lmu", "small", million, 0, 4, 0);
+    add_run(&results, "lmu", "small", 2 * million, 0, 1, 0);
+    add_run(&results, "lmu", "small", 4 * million, 0, 2.5, 0); /* no budget of the headline */
+    add_run(&results, "transformer", "small", million, 0, 3, 0);
+    add_run(&results, "transformer", "small", 2 * million, 0, 2, 0);
+    measure(&results, 0, &series, &pair);
+    const Interval value = pair.headline[COST_TOKENS].value;
+    assert_true(value.low == 0 && isinf(value.high));
+    assert_false(pair.has_budget[2]);
+    series_free(&series);
+    results_free(&results);
+}
+
+static void other_machine(void **state)
+{
+    (void)state;
+    Results results = {0};
+    SeriesList series;
+    Pair pair;
+    add_pair(&results, 4, 2, 5);
+    results.list[1].threads = 2;
+    measure(&results, 0, &series, &pair);
+    assert_false(pair.timed);
+    assert_true(interval_is_none(pair.ratio[0].value[COST_SECONDS]));
+    assert_false(interval_is_none(pair.ratio[0].value[COST_FLOPS]));
+    series_free(&series);
+    results_free(&results);
+}
+
+static void other_size(void **state)
+{
+    (void)state;
+    Results results = {0};
+    SeriesList series;
+    Pair pair;
+    bool found = true;
+    StringList grids = {0};
+    add_run(&results, "lmu", "small", million, 0, 4, 0);
+    add_run(&results, "transformer", "large", million, 0, 3, 0);
+    must(series_collect(&results, "results.jsonl", &grids, &series));
+    must(pair_measure(series.arena, &series.list[0], 0, &series.list[1], 0, &pair, &found));
+    assert_false(found);
+    series_free(&series);
+    results_free(&results);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(reach),      cmocka_unit_test(shifted),        cmocka_unit_test(between_points),
+        cmocka_unit_test(open_ends),  cmocka_unit_test(not_determined), cmocka_unit_test(other_machine),
+        cmocka_unit_test(other_size),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
