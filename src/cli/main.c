@@ -21,6 +21,7 @@ extern const Command inspect_command;
 extern const Command plot_command;
 extern const Command study_run_command;
 extern const Command study_show_command;
+extern const Command study_fit_command;
 extern const Command help_command;
 
 const Command *const commands[] = {
@@ -36,6 +37,7 @@ const Command *const commands[] = {
     &plot_command,
     &study_run_command,
     &study_show_command,
+    &study_fit_command,
     &help_command,
     NULL,
 };

@@ -227,7 +227,7 @@ static lmu_status collect(const Results *results, const char *path, const String
         return error_set(LMU_FORMAT, "%s: holds no finished run%s", path,
                          tuning ? " but of tuning; --grid chooses such a grid" : "");
     if (tuning && !grids->count)
-        TRY(series_note(out, "%zu runs of grids that begin with \"tuning\" are left out", tuning));
+        TRY(series_note(out, "runs left out because their grid's name begins with \"tuning\": %zu", tuning));
     for (size_t i = 0; i < out->count; i++) {
         Series *series = &out->list[i];
         qsort(series->cell, series->cells, sizeof *series->cell, cell_order);

@@ -1,0 +1,215 @@
+#include "study/fit.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/format.h"
+#include "study/bootstrap.h"
+
+const char *const law_names[LAW_KINDS] = {"tokens", "parameters", "flops"};
+
+void study_fit_free(StudyFit *fit)
+{
+    free(fit->law);
+    free(fit->pair);
+    series_free(&fit->series);
+    results_free(&fit->results);
+    memset(fit, 0, sizeof *fit);
+}
+
+double law_x(LawKind kind, const Cell *cell)
+{
+    return kind == LAW_TOKENS       ? cell->tokens
+           : kind == LAW_PARAMETERS ? (double)cell->run[0]->non_embedding
+                                    : cell->flops;
+}
+
+/* -- power laws -- */
+
+static lmu_status law_solve(LawFit *law)
+{
+    double *x, *loss;
+    lmu_status status = LMU_OK;
+    TRY(memory_new(&x, law->cells * 2, sizeof *x, "a fit"));
+    loss = x + law->cells;
+    for (size_t i = 0; i < law->cells; i++)
+        x[i] = law_x(law->kind, law->cell[i]);
+    for (int unit = 0; unit < 2; unit++) {
+        for (size_t i = 0; i < law->cells; i++)
+            loss[i] = unit ? law->cell[i]->nats : law->cell[i]->loss;
+        for (int floor = 0; floor < 2 && status == LMU_OK; floor++)
+            status = power_law_fit(x, loss, law->cells, floor, unit ? &law->nats[floor] : &law->bits[floor]);
+    }
+    free(x);
+    return status;
+}
+
+static int flops_order(const void *a, const void *b)
+{
+    const Cell *x = *(const Cell *const *)a, *y = *(const Cell *const *)b;
+    return x->flops != y->flops ? (x->flops < y->flops ? -1 : 1) : (x->loss > y->loss) - (x->loss < y->loss);
+}
+
+/* The lower envelope: what no cheaper run equals or beats. */
+static void law_envelope(LawFit *law)
+{
+    size_t kept = 0;
+    qsort(law->cell, law->cells, sizeof *law->cell, flops_order);
+    for (size_t i = 0; i < law->cells; i++)
+        if (!kept || law->cell[i]->loss < law->cell[kept - 1]->loss)
+            law->cell[kept++] = law->cell[i];
+    law->cells = kept;
+}
+
+/* Fits the law over those cells of the series that `kind`, `size` and `budget` choose. */
+static lmu_status law_add(StudyFit *fit, const Series *series, LawKind kind, const char *size, int64_t budget)
+{
+    LawFit law = {.kind = kind, .series = series, .size = size, .budget = budget};
+    law.cell = arena_alloc(fit->series.arena, series->cells, sizeof *law.cell);
+    if (!law.cell)
+        return LMU_MEMORY;
+    for (size_t i = 0; i < series->cells; i++) {
+        const Cell *cell = &series->cell[i];
+        if ((!size || strcmp(cell->size, size) == 0) && (!budget || cell->budget == budget))
+            law.cell[law.cells++] = cell;
+    }
+    if (kind == LAW_FLOPS)
+        law_envelope(&law);
+    TRY(law_solve(&law));
+    TRY(memory_grow(&fit->law, &fit->law_capacity, fit->laws + 1, sizeof *fit->law, "fits"));
+    fit->law[fit->laws++] = law;
+    return LMU_OK;
+}
+
+static bool has_law(const StudyFit *fit, const Series *series, int64_t budget)
+{
+    for (size_t i = 0; i < fit->laws; i++)
+        if (fit->law[i].series == series && fit->law[i].kind == LAW_PARAMETERS && fit->law[i].budget == budget)
+            return true;
+    return false;
+}
+
+/* Of counts only L(D): they have no parameters and no FLOPs. */
+static lmu_status laws_of(StudyFit *fit, const Series *series)
+{
+    for (size_t i = 0; i < series->cells; i = series_size_end(series, i))
+        TRY(law_add(fit, series, LAW_TOKENS, series->cell[i].size, 0));
+    if (series->counts)
+        return LMU_OK;
+    for (size_t i = 0; i < series->cells; i++)
+        if (!has_law(fit, series, series->cell[i].budget))
+            TRY(law_add(fit, series, LAW_PARAMETERS, NULL, series->cell[i].budget));
+    return law_add(fit, series, LAW_FLOPS, NULL, 0);
+}
+
+/* -- ratios -- */
+
+static bool begins_with(const char *text, const char *start)
+{
+    return strncmp(text, start, strlen(start)) == 0;
+}
+
+static bool is_chosen(const Series *series, const StringList *names, bool baseline)
+{
+    if (series->counts)
+        return false;
+    if (!names->count)
+        return baseline ? begins_with(series->model, "transformer") || begins_with(series->model, "lstm")
+                        : begins_with(series->model, "lmu");
+    for (size_t i = 0; i < names->count; i++)
+        if (series_is_named(series, names->value[i]))
+            return true;
+    return false;
+}
+
+static lmu_status names_check(const StudyFit *fit, const StringList *names, const char *option)
+{
+    for (size_t i = 0; i < names->count; i++) {
+        const char *known[128];
+        size_t count = 0, j = 0;
+        while (j < fit->series.count && !series_is_named(&fit->series.list[j], names->value[i]))
+            j++;
+        if (j < fit->series.count && fit->series.list[j].counts)
+            return error_set(LMU_USAGE, "%s: '%s' is counts, which have no size to compare at", option,
+                             names->value[i]);
+        if (j < fit->series.count)
+            continue;
+        for (j = 0; j < fit->series.count && count + 2 <= sizeof known / sizeof *known; j++) {
+            known[count++] = fit->series.list[j].model;
+            known[count++] = fit->series.list[j].label;
+        }
+        const char *nearest = name_nearest(names->value[i], known, count);
+        return error_set(LMU_USAGE, "%s: %s has no finished run of '%s'%s%s%s", option, fit->path, names->value[i],
+                         nearest ? "; did you mean '" : "", nearest ? nearest : "", nearest ? "'?" : "");
+    }
+    return LMU_OK;
+}
+
+static lmu_status pairs_of(StudyFit *fit, const Series *a, const Series *b)
+{
+    for (size_t i = 0; i < a->cells; i = series_size_end(a, i)) {
+        Pair pair;
+        bool found;
+        TRY(pair_measure(fit->series.arena, a, i, b, (size_t)fit->resamples, &pair, &found));
+        if (!found)
+            continue;
+        TRY(memory_grow(&fit->pair, &fit->pair_capacity, fit->pairs + 1, sizeof *fit->pair, "ratios"));
+        fit->pair[fit->pairs++] = pair;
+    }
+    return LMU_OK;
+}
+
+static lmu_status pairs_add(StudyFit *fit, const FitOptions *options)
+{
+    const SeriesList *series = &fit->series;
+    TRY(names_check(fit, &options->model, "--model"));
+    TRY(names_check(fit, &options->baseline, "--baseline"));
+    for (size_t i = 0; i < series->count; i++)
+        for (size_t j = 0; j < series->count; j++) {
+            const Series *a = &series->list[i], *b = &series->list[j];
+            if (i != j && strcmp(a->corpus, b->corpus) == 0 && is_chosen(a, &options->model, false) &&
+                is_chosen(b, &options->baseline, true))
+                TRY(pairs_of(fit, a, b));
+        }
+    return fit->pairs ? LMU_OK
+                      : series_note(&fit->series, "no ratio: no chosen model has a size in common with a baseline");
+}
+
+/* An interval over one seed is an interval over the text alone. */
+static lmu_status seeds_note(StudyFit *fit)
+{
+    size_t single = 0, cells = 0;
+    for (size_t i = 0; i < fit->series.count; i++)
+        for (size_t j = 0; !fit->series.list[i].counts && j < fit->series.list[i].cells; j++, cells++)
+            single += fit->series.list[i].cell[j].runs == 1;
+    return single
+               ? series_note(&fit->series,
+                             "of %zu losses %zu rest on one seed: their intervals, and those of ratios with them, tell "
+                             "what hangs on the held-out text, not what another seed would change",
+                             cells, single)
+               : LMU_OK;
+}
+
+static lmu_status fit_make(const FitOptions *options, StudyFit *fit)
+{
+    if (!file_exists(fit->path))
+        return error_set(LMU_IO, "%s: is not there; the results.jsonl that lmu study run wrote is expected", fit->path);
+    TRY(results_read(fit->path, &fit->results));
+    TRY(series_collect(&fit->results, fit->path, &options->grid, &fit->series));
+    TRY(bootstrap_draw(&fit->series, (size_t)options->resamples, (uint64_t)options->seed));
+    for (size_t i = 0; i < fit->series.count; i++)
+        TRY(laws_of(fit, &fit->series.list[i]));
+    TRY(pairs_add(fit, options));
+    return seeds_note(fit);
+}
+
+lmu_status study_fit(const char *path, const FitOptions *options, StudyFit *out)
+{
+    *out = (StudyFit){.path = path, .resamples = options->resamples, .seed = options->seed};
+    lmu_status status = fit_make(options, out);
+    if (status != LMU_OK)
+        study_fit_free(out);
+    return status;
+}

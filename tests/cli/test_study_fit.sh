@@ -1,0 +1,60 @@
+#!/usr/bin/env bash
+# lmu study fit and lmu study plot: what they print and write of results whose answer is known, and what they refuse.
+. "$(dirname "$0")/common.sh"
+
+results=$work/results.jsonl
+# result MODEL SIZE BUDGET SEED BITS [GRID]: a line of results.jsonl
+result() {
+    local id=$1-$2-$3-$4-${6:-main} width=64
+    [ "$1" = kneser-ney ] && width=0
+    jq -cn --arg id "$id" --arg model "$1" --arg size "$2" --argjson budget "$3" --argjson seed "$4" --argjson bits "$5" \
+        --arg grid "${6:-main}" --argjson width $width '{id: $id, grid: $grid, model: $model, size: $size,
+        optimizer: (if $width == 0 then "" else "adamw" end), variant: "", corpus: "books", seed: $seed, budget: $budget, tokens: $budget,
+        width: $width, non_embedding: ($width * 1000), parameters: 80000, flops_token: ($width * 6000.0), nats: ($bits * 2),
+        bits_per_byte: $bits, carried_bits_per_byte: null, seconds: ($budget / 100000), cpu: "a & b", compute: "f32", threads: 2,
+        part_nats: [range(8) | 693.147180559945 * $bits * (1 + (. - 3.5) / 100)], part_bytes: [range(8) | 1000], settings: {}}' >>"$results"
+}
+
+refuse 1 "$results: is not there; the results.jsonl that lmu study run wrote is expected" study fit "$results"
+: >"$results"
+refuse 1 "$results: holds no finished run" study fit "$results"
+result lmu small 1000000 0 9 tuning-rate
+refuse 1 "$results: holds no finished run but of tuning; --grid chooses such a grid" study fit "$results"
+
+# Loss 40 tokens^-0.2, the transformer at four times the tokens.
+bits() { awk -v d="$1" 'BEGIN { printf "%.12f", 40 * d ^ -0.2 }'; }
+for million in 1 2 4 8 16; do
+    result transformer small ${million}000000 0 "$(bits ${million}000000)"
+    result lmu small ${million}000000 0 "$(bits $((million * 4))000000)"
+    result kneser-ney "" ${million}000000 0 4
+done
+result lmu small 1000000 0 9 other # a second run of one cell
+
+works study fit "$results" --out "$work/fit.json"
+line "15 finished runs, 3 series" "$work/out"
+line "^small  lmu/adamw  transformer/adamw  1M, 2M +4 +4 to 4 +4 +4 +4 +4 to 4 +4 +4 to 4$" "$work/out"
+line "^small  lmu/adamw  transformer/adamw +8 M .* more than 2 +2 or more" "$work/out"
+line "^kneser-ney +– .* 1 M +1 M +1 +4.0000" "$work/out"
+line "runs left out because their grid's name begins with \"tuning\": 1$" "$work/out"
+line "run lmu-small-1000000-0-other \(grid other\) is left out" "$work/out"
+line "^lmu/adamw +L\(D\), tokens +small +a x\^-b +5 +30.31 ± .* 0.2 ± " "$work/out"
+jq -e '.version == 1 and .runs == 15 and (.pairs | length) == 1 and (.pairs[0].headline
+    | .budgets == [1000000, 2000000] and (.tokens.value[0] - 4 | fabs) < 1e-9 and .tokens.value[0] == .tokens.value[1])
+    and (.pairs[0].ratios[3].tokens.value | .[1] == null and (.[0] - 2 | fabs) < 1e-9)
+    and (.laws[] | select(.series == "transformer/adamw" and .over == "tokens").bits_per_byte.power | (.a - 40 | fabs) < 1e-4 and
+    (.b - 0.2 | fabs) < 1e-6)' "$work/fit.json" >/dev/null || complain "fit.json: $(jq -c .pairs "$work/fit.json")"
+cp "$work/out" "$work/first"
+works study fit "$results"
+cmp -s "$work/out" "$work/first" || complain "a second fit says something else"
+
+works study fit "$results" --grid tuning-rate --resamples 0
+line "1 finished runs, 1 series" "$work/out"
+works study fit "$results" --model transformer --baseline lmu/adamw
+line "^small  transformer/adamw  lmu/adamw .* at most 0.707 " "$work/out"
+refuse 2 "--model: $results has no finished run of 'lmuu'; did you mean 'lmu'?" study fit "$results" --model lmuu
+refuse 2 "--baseline: $results has no finished run of 'lmu/adam'; did you mean 'lmu/adamw'?" study fit "$results" --baseline lmu/adam
+refuse 2 "--model: 'kneser-ney' is counts" study fit "$results" --model kneser-ney
+refuse 2 "--grid: $results has no finished run of grid 'mian'; did you mean 'main'?" study fit "$results" --grid mian
+refuse 1 "$work/no/fit.json: cannot write" study fit "$results" --out "$work/no/fit.json"
+
+finish
