@@ -1,14 +1,13 @@
 /* lmu plot: the loss curve of a run, drawn by gnuplot as SVG. */
-#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 
 #include "base/file.h"
 #include "base/json.h"
 #include "base/memory.h"
 #include "cli/command.h"
+#include "study/gnuplot.h"
 
 typedef struct PlotOptions {
     char *run, *out, *title;
@@ -40,6 +39,7 @@ typedef struct Series {
 } Series;
 
 typedef struct Curve {
+    const char *title;
     Series train, valid;
     double ngram_loss; /* NaN: none */
     int64_t ngram_order;
@@ -146,18 +146,6 @@ static void series_smooth(Series *series, double steps)
     }
 }
 
-/* gnuplot's double-quoted strings: the quote, the backslash and line ends are escaped; noenhanced leaves the rest. */
-static void gnuplot_quote(FILE *out, const char *text)
-{
-    fputc('"', out);
-    for (; *text; text++) {
-        if (*text == '"' || *text == '\\')
-            fputc('\\', out);
-        fputc((unsigned char)*text < ' ' ? ' ' : *text, out);
-    }
-    fputc('"', out);
-}
-
 static double curve_end(const Curve *curve)
 {
     double end = 0;
@@ -178,8 +166,9 @@ static void series_data(FILE *out, const char *name, const Series *series, doubl
 }
 
 /* The whole script, data in it. The first losses are far above the rest: the upper end of the axis is left to gnuplot. */
-static void curve_script(FILE *out, const Curve *curve, const char *title)
+static void curve_script(FILE *out, const void *of)
 {
+    const Curve *curve = of;
     double end = curve_end(curve), scale = end >= 1e9 ? 1e9 : end >= 1e6 ? 1e6 : end >= 1e3 ? 1e3 : 1;
     const char *unit = scale == 1e9   ? "billion tokens"
                        : scale == 1e6 ? "million tokens"
@@ -190,7 +179,7 @@ static void curve_script(FILE *out, const Curve *curve, const char *title)
     fprintf(out,
             "set terminal svg size 760,440 dynamic enhanced font 'Helvetica,Arial,sans-serif,14' background '#ffffff'\n"
             "set title ");
-    gnuplot_quote(out, title);
+    gnuplot_quote(out, curve->title);
     fprintf(out,
             " noenhanced textcolor '#222222'\n"
             "set xlabel 'text read (%s)' textcolor '#222222'\n"
@@ -217,67 +206,14 @@ static void curve_script(FILE *out, const Curve *curve, const char *title)
     fputc('\n', out);
 }
 
-/* Reads what gnuplot prints to the end; a picture of more than 64 MiB is none. */
-static lmu_status stream_read(FILE *in, char **text, size_t *size)
+static lmu_status curve_draw(const Curve *curve, const char *path)
 {
-    size_t capacity = 0, got;
-    *size = 0;
-    do {
-        TRY(memory_grow(text, &capacity, *size + 65536, 1, "the picture"));
-        got = fread(*text + *size, 1, capacity - *size - 1, in);
-        *size += got;
-    } while (got && *size < (size_t)64 << 20);
-    (*text)[*size] = '\0';
-    return LMU_OK;
-}
-
-/* gnuplot reads the script from one nameless file and writes what it has to say into another; the picture comes through
- * the pipe, so that a failure leaves nothing behind. */
-static lmu_status gnuplot_run(FILE *script, FILE *said, char **svg, size_t *size)
-{
-    char command[128], words[512] = "";
-    snprintf(command, sizeof command, "exec gnuplot /dev/fd/%d 2>/dev/fd/%d", fileno(script), fileno(said));
-    FILE *pipe = popen(command, "r");
-    if (!pipe)
-        return error_set(LMU_IO, "cannot run gnuplot: %s", strerror(errno));
-    lmu_status status = stream_read(pipe, svg, size);
-    int code = pclose(pipe);
-    if (status != LMU_OK)
-        return status;
-    if (WIFEXITED(code) && WEXITSTATUS(code) == 127)
-        return error_set(LMU_IO, "gnuplot is not on the PATH; install it (Debian: apt-get install gnuplot-nox)");
-    if (code != 0 || !strstr(*svg, "</svg>")) {
-        rewind(said);
-        words[fread(words, 1, sizeof words - 1, said)] = '\0';
-        for (char *c = words; *c; c++)
-            *c = *c == '\n' ? ' ' : *c;
-        return error_set(LMU_IO, "gnuplot drew nothing:%s%s", *words ? " " : " it gave no reason", words);
-    }
-    return LMU_OK;
-}
-
-static lmu_status curve_draw(const Curve *curve, const char *title, const char *path)
-{
-    FILE *script = tmpfile(), *said = tmpfile();
     char *svg = NULL;
-    size_t size = 0;
-    lmu_status status = LMU_OK;
-    if (!script || !said) {
-        status = error_set(LMU_IO, "cannot make a temporary file: %s", strerror(errno));
-    } else {
-        curve_script(script, curve, title);
-        if (fflush(script) != 0)
-            status = error_set(LMU_IO, "cannot write a temporary file: %s", strerror(errno));
-    }
-    if (status == LMU_OK)
-        status = gnuplot_run(script, said, &svg, &size);
+    size_t size;
+    lmu_status status = gnuplot_draw(curve_script, curve, &svg, &size);
     if (status == LMU_OK)
         status = file_write(path, svg, size);
     free(svg);
-    if (script)
-        fclose(script);
-    if (said)
-        fclose(said);
     return status;
 }
 
@@ -303,8 +239,8 @@ static lmu_status plot_make(const PlotOptions *options)
     lmu_status status;
     ATTEMPT(curve_read(&curve, options->run));
     series_smooth(&curve.train, options->smooth);
-    const char *title = options->title ? options->title : last_part(options->run, name, sizeof name);
-    ATTEMPT(curve_draw(&curve, title, path));
+    curve.title = options->title ? options->title : last_part(options->run, name, sizeof name);
+    ATTEMPT(curve_draw(&curve, path));
     printf("%s: %zu training and %zu validation losses\n", path, curve.train.count, curve.valid.count);
 done:
     curve_free(&curve);
