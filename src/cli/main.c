@@ -22,6 +22,7 @@ extern const Command plot_command;
 extern const Command study_run_command;
 extern const Command study_show_command;
 extern const Command study_fit_command;
+extern const Command study_plot_command;
 extern const Command help_command;
 
 const Command *const commands[] = {
@@ -38,6 +39,7 @@ const Command *const commands[] = {
     &study_run_command,
     &study_show_command,
     &study_fit_command,
+    &study_plot_command,
     &help_command,
     NULL,
 };

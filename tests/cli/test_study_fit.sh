@@ -57,4 +57,33 @@ refuse 2 "--model: 'kneser-ney' is counts" study fit "$results" --model kneser-n
 refuse 2 "--grid: $results has no finished run of grid 'mian'; did you mean 'main'?" study fit "$results" --grid mian
 refuse 1 "$work/no/fit.json: cannot write" study fit "$results" --out "$work/no/fit.json"
 
+# Pictures and page.
+figures=$work/figures
+if ! PATH=$work "$lmu" study plot "$results" --out "$figures" 2>"$work/err" && ! grep -q "gnuplot is not on the PATH" "$work/err"; then
+    complain "without gnuplot: $(cat "$work/err")"
+fi
+[ -e "$figures" ] && complain "a folder without gnuplot"
+result transformer '<a> & "b"' 1000000 0 2 # a name that is nothing for a file, nor for HTML, as it is
+result lmu '<a> & "b"' 1000000 0 1.5
+works study plot "$results" --out "$figures"
+[ "$(ls "$figures")" = "efficiency.svg
+flops.svg
+parameters.svg
+report.html
+tokens--a-----b-.svg
+tokens-small.svg" ] || complain "wrote $(ls "$figures")"
+for text in 'lmu/adamw' 'kneser-ney' '>16M<' 'training text (tokens)' 'held-out loss (bits per byte)'; do
+    grep -qF -- "$text" "$figures/tokens-small.svg" || complain "'$text' is not in tokens-small.svg"
+done
+grep -qF 'lmu/adamw over transformer/adamw' "$figures/efficiency.svg" || complain "no pair in efficiency.svg"
+grep -qF '<td class="word">&lt;a&gt; &amp; &quot;b&quot;</td>' "$figures/report.html" || complain "the page lacks a size's name"
+grep -qF 'a &amp; b, 2 threads, f32' "$figures/report.html" || complain "the page lacks a machine's name"
+[ "$(grep -c '<svg' "$figures/report.html")" = 5 ] || complain "the page has $(grep -c '<svg' "$figures/report.html") pictures, not 5"
+grep -oE " id=['\"][^'\"]*" "$figures/report.html" | sort | uniq -d | grep -q . && complain "two things of one name on the page"
+grep -oE "(src|href|url)(=['\"]|\()[^#]{1,40}" "$figures/report.html" | grep -v 'xlink=' | grep -q . &&
+    complain "the page leads elsewhere: $(grep -oE "(src|href|url)(=['\"]|\()[^#]{1,40}" "$figures/report.html" | head -3)"
+grep -q '<script' "$figures/report.html" && complain "a script on the page"
+refuse 1 "$results: cannot" study plot "$results" --out "$results"
+refuse 2 "lmu study plot: --out is missing" study plot "$results"
+
 finish
