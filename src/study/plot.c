@@ -296,9 +296,8 @@ static lmu_status draw_corpus(const StudyFit *fit, const char *corpus, Figures *
         TRY(figure_add(
             out, &picture, ratios_script, "efficiency",
             "How many times the model's tokens the baseline needs to reach the model's loss: geometric mean over "
-            "budgets of 1, 2 and 3 million tokens, with the 95% interval. An open mark is only a bound, as the "
-            "baseline's curve ends "
-            "is a bound, as the baseline's curve ends before; an arrow, that the interval is open."));
+            "budgets of 1, 2 and 3 million tokens, with the 95% interval. An open mark is a bound, where the "
+            "baseline's measured curve does not reach; an arrow means that the interval has no end."));
     TRY(draw_tokens(fit, corpus, out));
     if (!models_of(&picture))
         return LMU_OK;

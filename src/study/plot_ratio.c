@@ -132,7 +132,7 @@ void ratios_script(FILE *out, const void *of)
         }
     fprintf(out, ")\nset ytics noenhanced scale 0 (");
     ratios_lines(out, picture, false, extent);
-    fprintf(out, ")\nset xlabel 'tokens of the baseline over those of the model, at equal loss' offset 0,0.5 "
+    fprintf(out, ")\nset xlabel 'ratio of tokens at equal loss' offset 0,0.5 "
                  "textcolor '#222222'\n"
                  "set arrow from first 1,graph 0 to first 1,graph 1 nohead linewidth 1.4 linecolor '#666666'\n");
     ratios_lines(out, picture, true, extent);

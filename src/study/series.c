@@ -165,20 +165,32 @@ static lmu_status cell_of(Series *series, const Result *run, Cell **out)
     return LMU_OK;
 }
 
+/* A mean without the seeds that diverged is better than the training is: the note says so. */
+static lmu_status diverged_note(SeriesList *list, const Result *run)
+{
+    return series_note(
+        list, "run %s of grid %s diverged and is in no figure: %s %s %s, size '%s', %" PRId64 " tokens, seed %" PRId64,
+        run->id, run->grid, run->model, run->optimizer, run->variant, run->size, run->budget, run->seed);
+}
+
 static lmu_status run_add(SeriesList *list, const Result *run)
 {
     Series *series;
     Cell *cell;
+    if (!isfinite(run->bits_per_byte) || !isfinite(run->nats) || !(run->bits_per_byte > 0) || !(run->nats > 0))
+        return diverged_note(list, run);
     TRY(series_of(list, run, &series));
     TRY(size_check(series, run));
     TRY(cell_of(series, run, &cell));
     for (size_t i = 0; i < cell->runs; i++)
         if (cell->run[i]->seed == run->seed)
-            return series_note(list,
-                               "run %s (grid %s) is left out: %s, size '%s', %" PRId64 " tokens, seed %" PRId64
-                               " is run %s (grid %s) already",
-                               run->id, run->grid, series->label, run->size, run->budget, run->seed, cell->run[i]->id,
-                               cell->run[i]->grid);
+            return strcmp(cell->run[i]->id, run->id) == 0
+                       ? LMU_OK
+                       : series_note(list,
+                                     "run %s (grid %s) is left out: %s, size '%s', %" PRId64 " tokens, seed %" PRId64
+                                     " is run %s (grid %s) already",
+                                     run->id, run->grid, series->label, run->size, run->budget, run->seed,
+                                     cell->run[i]->id, cell->run[i]->grid);
     TRY(memory_grow(&cell->run, &cell->capacity, cell->runs + 1, sizeof *cell->run, "runs"));
     cell->run[cell->runs++] = run;
     list->runs++;

@@ -42,7 +42,8 @@ typedef struct SeriesList {
 } SeriesList;
 
 /* The series of the runs whose grid is named in `grids`; of none named, of all grids whose name does not begin with "tuning". Of two
- * runs with one series, size, budget and seed the first stands and a note tells. LMU_USAGE: a grid that no run has (the nearest is
+ * runs with one series, size, budget and seed the first stands and a note tells (a run that several grids share is one run); one
+ * that diverged is left out and a note tells. LMU_USAGE: a grid that no run has (the nearest is
  * named); LMU_FORMAT: no run, or runs of one size that are models of different sizes. `results` must outlive it. */
 lmu_status series_collect(const Results *results, const char *path, const StringList *grids, SeriesList *out);
 void series_free(SeriesList *series);

@@ -25,10 +25,14 @@ static void which_runs(void **state)
     Result *variant = add_run(&results, "lmu", "small", 1000, 0, 5, 0);
     free(variant->variant);
     variant->variant = strdup("theta");
+    Result *shared = add_run(&results, "lmu", "small", 2000, 0, 3, 0); /* the first run, in another grid */
+    strcpy(shared->id, "run0");
+    add_run(&results, "lmu", "small", 4000, 0, INFINITY, 0); /* diverged */
     collect(&results, &series);
     assert_int_equal(series.count, 2);
     assert_int_equal(series.runs, 4);
-    assert_int_equal(series.notes.count, 2);
+    assert_int_equal(series.notes.count, 3);
+    assert_non_null(strstr(series.notes.value[1], "run run7 of grid main diverged"));
     assert_string_equal(series.list[1].label, "lmu/adamw/theta");
     const Cell *cell = series.list[0].cell;
     assert_int_equal(series.list[0].cells, 2);
