@@ -76,15 +76,22 @@ static void count_label(FILE *out, double value)
     fprintf(out, "%.4g%s", value, units[unit]);
 }
 
-/* Doublings of the largest power of ten below the extent, as many as there is room for. */
+/* Of nothing that can be drawn some extent must do. */
+static Extent extent_sane(Extent extent)
+{
+    return extent.high > 0 ? extent : (Extent){1, 10};
+}
+
+/* A million, doubled and halved, as far as there is room; where the extent holds none of these its middle. */
 void axis_counts(FILE *out, char axis, Extent extent)
 {
     const double margin = 1.12;
+    extent = extent_sane(extent);
     double low = extent.low / margin, high = extent.high * margin;
     int first = (int)ceil(log2(low / 1e6) - 1e-9), last = (int)floor(log2(high / 1e6) + 1e-9);
-    int step = 1 + (last - first) / 8;
+    int step = 1 + (last - first) / 8, printed = 0;
     axis_begin(out, axis, extent, margin);
-    for (int i = first, printed = 0; i <= last; i++) {
+    for (int i = first; i <= last; i++) {
         if (i % step)
             continue;
         double value = 1e6 * exp2(i);
@@ -92,12 +99,18 @@ void axis_counts(FILE *out, char axis, Extent extent)
         count_label(out, value);
         fprintf(out, "' %.9g", value);
     }
+    if (!printed) {
+        fputc('\'', out);
+        count_label(out, sqrt(low * high));
+        fprintf(out, "' %.9g", sqrt(low * high));
+    }
     fprintf(out, ")\n");
 }
 
 void axis_powers(FILE *out, char axis, Extent extent)
 {
     const double margin = 1.3;
+    extent = extent_sane(extent);
     double low = extent.low / margin, high = extent.high * margin;
     int first = (int)floor(log10(low)), last = (int)ceil(log10(high)), printed = 0;
     bool wide = log10(high / low) > 2.5;
@@ -111,6 +124,8 @@ void axis_powers(FILE *out, char axis, Extent extent)
             fprintf(out, lead == 1 ? "10^{%d}" : "%d·10^{%d}", lead == 1 ? power : lead, power);
             fprintf(out, "' %.9g", value);
         }
+    if (!printed)
+        fprintf(out, "'%.1f·10^{%d}' %.9g", sqrt(low * high) / pow(10, first), first, sqrt(low * high));
     fprintf(out, ")\n");
 }
 
@@ -118,6 +133,7 @@ void axis_powers(FILE *out, char axis, Extent extent)
 void axis_losses(FILE *out, char axis, Extent extent)
 {
     const double margin = 1.02;
+    extent = extent_sane(extent);
     double low = extent.low / margin, high = extent.high * margin, rough = (high - low) / 6;
     double power = pow(10, floor(log10(rough))), lead = rough / power;
     double step = power * (lead < 1.5 ? 1 : lead < 3.5 ? 2 : lead < 7.5 ? 5 : 10);

@@ -143,6 +143,9 @@ static const char *law_refuse(const Points *points)
     size_t i = 1;
     if (points->n < points->parameters + 1)
         return points->parameters == 3 ? "too few points: 4 are needed" : "too few points: 3 are needed";
+    for (size_t j = 0; j < points->n; j++)
+        if (!(points->x[j] > 0) || !(points->loss[j] > 0))
+            return "a point has no logarithm";
     while (i < points->n && points->x[i] == first)
         i++;
     return i == points->n ? "all points have one x" : NULL;

@@ -17,8 +17,8 @@ typedef struct PowerLaw {
     const char *refusal; /* why there is no fit; NULL: there is one */
 } PowerLaw;
 
-/* n points with x > 0 and loss > 0. There is no fit (see refusal) of fewer points than parameters + 1, of one x, of a loss that does
- * not fall, or where the best floor is 0: that is the law without it. Fails only for want of memory. */
+/* n points. There is no fit (see refusal) of fewer points than parameters + 1, of one x, of x or loss that are 0, of a loss that does not
+ * fall, or where the best floor is 0: that is the law without it. Fails only for want of memory. */
 lmu_status power_law_fit(const double *x, const double *loss, size_t n, bool with_floor, PowerLaw *out);
 
 double power_law_at(const PowerLaw *law, double x);

@@ -86,4 +86,17 @@ grep -q '<script' "$figures/report.html" && complain "a script on the page"
 refuse 1 "$results: cannot" study plot "$results" --out "$results"
 refuse 2 "lmu study plot: --out is missing" study plot "$results"
 
+# One run alone, and of no FLOPs that are known; then bad lines.
+sed -n 1p "$results" | sed 's/"tuning-rate"/"one"/; s/"flops_token":[0-9.]*/"flops_token":0/; s/1000000/2900000/g' >"$work/one.jsonl"
+works study plot "$work/one.jsonl" --out "$work/one"
+[ -e "$work/one/tokens-small.svg" ] || complain "no picture of one run"
+grep -qF '>2.9M<' "$work/one/tokens-small.svg" || complain "no tick at a single budget"
+echo '{"id":"x"}' >>"$work/one.jsonl"
+refuse 1 "$work/one.jsonl:2: key \"grid\" is missing" study fit "$work/one.jsonl"
+sed -i '2d' "$work/one.jsonl"
+printf '{"id":"half of a li' >>"$work/one.jsonl"
+works study fit "$work/one.jsonl"
+echo >>"$work/one.jsonl"
+refuse 1 "$work/one.jsonl:2: not valid JSON" study fit "$work/one.jsonl"
+
 finish

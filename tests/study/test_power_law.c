@@ -71,6 +71,9 @@ static void no_fit(void **state)
     assert_non_null(law.refusal);
     must(power_law_fit(same, loss, 5, false, &law));
     assert_string_equal(law.refusal, "all points have one x");
+    const double zero[] = {0, 2, 4, 8, 16};
+    must(power_law_fit(zero, loss, 5, false, &law));
+    assert_string_equal(law.refusal, "a point has no logarithm");
     must(power_law_fit(x, rising, 5, false, &law));
     assert_string_equal(law.refusal, "the loss does not fall as a power");
     must(power_law_fit(x, rising, 5, true, &law));
