@@ -39,7 +39,7 @@ static double run_loss(const Result *run, const uint8_t *part)
     return nats / bytes / M_LN2;
 }
 
-static double cell_loss(const Cell *cell, const uint8_t *part, uint64_t key, size_t resample)
+static double cell_loss(const SeriesCell *cell, const uint8_t *part, uint64_t key, size_t resample)
 {
     size_t draws = cell->runs > 1 ? cell->runs - 1 : 1;
     double sum = 0;
@@ -50,7 +50,7 @@ static double cell_loss(const Cell *cell, const uint8_t *part, uint64_t key, siz
     return sum / (double)draws;
 }
 
-static lmu_status cell_draw(SeriesList *series, Cell *cell, const uint8_t *parts, size_t resamples, uint64_t key)
+static lmu_status cell_draw(SeriesList *series, SeriesCell *cell, const uint8_t *parts, size_t resamples, uint64_t key)
 {
     double *sorted;
     cell->draw = arena_alloc(series->arena, resamples, sizeof *cell->draw);
@@ -76,7 +76,8 @@ static const Result *corpus_first(const SeriesList *series, const char *corpus)
 }
 
 /* *whole: every run of the cell has parts. */
-static lmu_status cell_check(SeriesList *series, const Series *of, const Cell *cell, const Result *first, bool *whole)
+static lmu_status cell_check(SeriesList *series, const Series *of, const SeriesCell *cell, const Result *first,
+                             bool *whole)
 {
     *whole = true;
     for (size_t i = 0; i < cell->runs; i++) {

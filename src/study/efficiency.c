@@ -27,7 +27,7 @@ Interval curve_reach(const double *x, const double *loss, size_t n, double targe
 
 /* -- of two series -- */
 
-static double cell_cost(const Cell *cell, Cost cost)
+static double cell_cost(const SeriesCell *cell, Cost cost)
 {
     return cost == COST_TOKENS ? cell->tokens : cost == COST_FLOPS ? cell->flops : cell->seconds;
 }
@@ -60,7 +60,7 @@ static lmu_status curve_open(Arena *arena, const Pair *pair, Cost cost, Curve *c
 }
 
 /* resample < 0: the losses as measured */
-static double cell_loss(const Cell *cell, int64_t resample)
+static double cell_loss(const SeriesCell *cell, int64_t resample)
 {
     return resample < 0 ? cell->loss : cell->draw[resample];
 }
@@ -71,7 +71,7 @@ static void ratios_of(const Pair *pair, Curve *curve, Cost cost, int64_t resampl
     for (size_t i = 0; i < curve->n; i++)
         curve->loss[i] = cell_loss(&pair->curve[curve->index[i]], resample);
     for (size_t i = 0; i < pair->ratios; i++) {
-        const Cell *a = pair->ratio[i].a;
+        const SeriesCell *a = pair->ratio[i].a;
         Interval needed = curve_reach(curve->x, curve->loss, curve->n, cell_loss(a, resample));
         double own = cell_cost(a, cost);
         out[i] = (Interval){needed.low / own, needed.high / own};
@@ -164,7 +164,7 @@ static bool is_one_machine(const Pair *pair)
 {
     const Result *first = pair->curve[0].run[0];
     for (size_t i = 0; i < pair->points + pair->ratios; i++) {
-        const Cell *cell = i < pair->points ? &pair->curve[i] : pair->ratio[i - pair->points].a;
+        const SeriesCell *cell = i < pair->points ? &pair->curve[i] : pair->ratio[i - pair->points].a;
         for (size_t j = 0; j < cell->runs; j++)
             if (strcmp(cell->run[j]->cpu, first->cpu) != 0 || strcmp(cell->run[j]->compute, first->compute) != 0 ||
                 cell->run[j]->threads != first->threads || !(cell->run[j]->seconds > 0))

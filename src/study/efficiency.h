@@ -20,7 +20,7 @@ extern const char *const cost_names[COSTS]; /* "tokens", "flops", "seconds" */
 
 /* Of A at one budget. */
 typedef struct Ratio {
-    const Cell *a;
+    const SeriesCell *a;
     Interval value[COSTS];    /* INTERVAL_NONE: no measure */
     Interval interval[COSTS]; /* 95%, by the bootstrap; high infinite: open */
 } Ratio;
@@ -39,7 +39,7 @@ typedef struct Pair {
     const char *size;
     Ratio *ratio; /* one a budget of A */
     size_t ratios;
-    const Cell *curve; /* B's cells of this size, rising budgets */
+    const SeriesCell *curve; /* B's cells of this size, rising budgets */
     size_t points;
     Headline headline[COSTS];
     bool has_budget[HEADLINE_BUDGETS];

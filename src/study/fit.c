@@ -19,7 +19,7 @@ void study_fit_free(StudyFit *fit)
     memset(fit, 0, sizeof *fit);
 }
 
-double law_x(LawKind kind, const Cell *cell)
+double law_x(LawKind kind, const SeriesCell *cell)
 {
     return kind == LAW_TOKENS       ? cell->tokens
            : kind == LAW_PARAMETERS ? (double)cell->run[0]->non_embedding
@@ -48,7 +48,7 @@ static lmu_status law_solve(LawFit *law)
 
 static int flops_order(const void *a, const void *b)
 {
-    const Cell *x = *(const Cell *const *)a, *y = *(const Cell *const *)b;
+    const SeriesCell *x = *(const SeriesCell *const *)a, *y = *(const SeriesCell *const *)b;
     return x->flops != y->flops ? (x->flops < y->flops ? -1 : 1) : (x->loss > y->loss) - (x->loss < y->loss);
 }
 
@@ -71,7 +71,7 @@ static lmu_status law_add(StudyFit *fit, const Series *series, LawKind kind, con
     if (!law.cell)
         return LMU_MEMORY;
     for (size_t i = 0; i < series->cells; i++) {
-        const Cell *cell = &series->cell[i];
+        const SeriesCell *cell = &series->cell[i];
         if ((!size || strcmp(cell->size, size) == 0) && (!budget || cell->budget == budget))
             law.cell[law.cells++] = cell;
     }

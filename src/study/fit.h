@@ -16,9 +16,9 @@ extern const char *const law_names[LAW_KINDS]; /* "tokens", "parameters", "flops
 typedef struct LawFit {
     LawKind kind;
     const Series *series;
-    const char *size;  /* of LAW_TOKENS, else NULL */
-    int64_t budget;    /* of LAW_PARAMETERS, else 0 */
-    const Cell **cell; /* its points, rising x */
+    const char *size;        /* of LAW_TOKENS, else NULL */
+    int64_t budget;          /* of LAW_PARAMETERS, else 0 */
+    const SeriesCell **cell; /* its points, rising x */
     size_t cells;
     PowerLaw bits[2], nats[2]; /* of bits per byte and of nats a token, [1] with an irreducible loss */
 } LawFit;
@@ -45,7 +45,7 @@ typedef struct StudyFit {
 lmu_status study_fit(const char *path, const FitOptions *options, StudyFit *out);
 void study_fit_free(StudyFit *fit);
 
-double law_x(LawKind kind, const Cell *cell);
+double law_x(LawKind kind, const SeriesCell *cell);
 
 /* docs/formats.md describes it; NULL when there is no memory. */
 json_t *study_fit_to_json(const StudyFit *fit);

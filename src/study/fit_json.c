@@ -14,7 +14,7 @@ static json_t *interval(Interval of)
     return interval_is_none(of) ? json_null() : json_pack("[o, o]", number(of.low), number(of.high));
 }
 
-static json_t *cell_to_json(const Cell *cell)
+static json_t *cell_to_json(const SeriesCell *cell)
 {
     const Result *first = cell->run[0];
     json_t *ids = json_array(), *seeds = json_array();

@@ -56,7 +56,7 @@ static const char *seconds_text(Arena *arena, double seconds)
     return arena_string(arena, format_duration(seconds, text, sizeof text));
 }
 
-static lmu_status cell_row(Arena *arena, const Series *series, const Cell *cell, Table *out)
+static lmu_status cell_row(Arena *arena, const Series *series, const SeriesCell *cell, Table *out)
 {
     const Result *run = cell->run[0];
     bool counts = series->counts;
@@ -102,7 +102,7 @@ lmu_status table_of_seeds(const StudyFit *fit, const char *corpus, Table *out)
     for (size_t i = 0; i < fit->series.count; i++) {
         const Series *series = &fit->series.list[i];
         for (size_t j = 0; strcmp(series->corpus, corpus) == 0 && j < series->cells; j++) {
-            const Cell *cell = &series->cell[j];
+            const SeriesCell *cell = &series->cell[j];
             if (cell->runs < 2)
                 continue;
             TRY(row_add(out,

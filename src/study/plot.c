@@ -19,7 +19,8 @@ void figures_free(Figures *figures)
 
 /* -- curves -- */
 
-static bool is_drawn(const Picture *picture, const Series *series, const char *size, int64_t budget, const Cell *cell)
+static bool is_drawn(const Picture *picture, const Series *series, const char *size, int64_t budget,
+                     const SeriesCell *cell)
 {
     return strcmp(series->corpus, picture->corpus) == 0 && (!size || series->counts || strcmp(cell->size, size) == 0) &&
            (!budget || cell->budget == budget);
@@ -33,7 +34,7 @@ static size_t curve_data(FILE *out, const Picture *picture, size_t n, LawKind ki
     size_t points = 0;
     fprintf(out, "$s%zu << EOD\n", n);
     for (size_t i = 0; i < series->cells; i++) {
-        const Cell *cell = &series->cell[i];
+        const SeriesCell *cell = &series->cell[i];
         if (!is_drawn(picture, series, picture->size, budget, cell))
             continue;
         Interval ends = interval_is_none(cell->text) ? (Interval){cell->loss, cell->loss} : cell->text;

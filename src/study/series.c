@@ -48,7 +48,7 @@ bool series_is_named(const Series *series, const char *name)
            (!series->label[length] || series->label[length] == '/');
 }
 
-const Cell *series_cell(const Series *series, const char *size, int64_t budget)
+const SeriesCell *series_cell(const Series *series, const char *size, int64_t budget)
 {
     for (size_t i = 0; i < series->cells; i++)
         if (series->cell[i].budget == budget && strcmp(series->cell[i].size, size) == 0)
@@ -153,9 +153,9 @@ static lmu_status size_check(const Series *series, const Result *run)
     return LMU_OK;
 }
 
-static lmu_status cell_of(Series *series, const Result *run, Cell **out)
+static lmu_status cell_of(Series *series, const Result *run, SeriesCell **out)
 {
-    *out = (Cell *)series_cell(series, run->size, run->budget);
+    *out = (SeriesCell *)series_cell(series, run->size, run->budget);
     if (*out)
         return LMU_OK;
     TRY(memory_grow(&series->cell, &series->capacity, series->cells + 1, sizeof *series->cell, "series"));
@@ -176,7 +176,7 @@ static lmu_status diverged_note(SeriesList *list, const Result *run)
 static lmu_status run_add(SeriesList *list, const Result *run)
 {
     Series *series;
-    Cell *cell;
+    SeriesCell *cell;
     if (!isfinite(run->bits_per_byte) || !isfinite(run->nats) || !(run->bits_per_byte > 0) || !(run->nats > 0))
         return diverged_note(list, run);
     TRY(series_of(list, run, &series));
@@ -199,7 +199,7 @@ static lmu_status run_add(SeriesList *list, const Result *run)
 
 static int cell_order(const void *a, const void *b)
 {
-    const Cell *x = a, *y = b;
+    const SeriesCell *x = a, *y = b;
     const int64_t left = x->run[0]->non_embedding, right = y->run[0]->non_embedding;
     if (left != right)
         return left < right ? -1 : 1;
@@ -207,7 +207,7 @@ static int cell_order(const void *a, const void *b)
     return names ? names : (x->budget > y->budget) - (x->budget < y->budget);
 }
 
-static void cell_summarise(Cell *cell)
+static void cell_summarise(SeriesCell *cell)
 {
     double n = (double)cell->runs, squares = 0;
     for (size_t i = 0; i < cell->runs; i++) {

@@ -8,7 +8,7 @@
 #include "study/interval.h"
 #include "study/result.h"
 
-typedef struct Cell {
+typedef struct SeriesCell {
     const char *size;
     int64_t budget;     /* as asked for; `tokens` were read */
     const Result **run; /* a run a seed */
@@ -21,13 +21,13 @@ typedef struct Cell {
     Interval seeds;                /* Student's, for the loss; none for one seed */
     double *draw;                  /* the loss in every resample of the bootstrap; NULL: none */
     Interval text;                 /* by the bootstrap, for the loss */
-} Cell;
+} SeriesCell;
 
 typedef struct Series {
     const char *model, *optimizer, *variant, *corpus;
     const char *label; /* "model/optimizer/variant", without what is "" */
     bool counts;       /* n-gram counts: no size, no FLOPs */
-    Cell *cell;        /* by non-embedding parameters, size, then budget */
+    SeriesCell *cell;  /* by non-embedding parameters, size, then budget */
     size_t cells, capacity;
 } Series;
 
@@ -53,7 +53,7 @@ lmu_status series_note(SeriesList *series, const char *format, ...) __attribute_
 /* Whether `name` is the series' label or its beginning up to a "/": "lmu" is every optimizer and variant of lmu. */
 bool series_is_named(const Series *series, const char *name);
 
-const Cell *series_cell(const Series *series, const char *size, int64_t budget); /* NULL: none */
+const SeriesCell *series_cell(const Series *series, const char *size, int64_t budget); /* NULL: none */
 
 /* The cells of one size from `first` on: the next cell of another size, or the end. */
 size_t series_size_end(const Series *series, size_t first);

@@ -34,7 +34,7 @@ static void which_runs(void **state)
     assert_int_equal(series.notes.count, 3);
     assert_non_null(strstr(series.notes.value[1], "run run7 of grid main diverged"));
     assert_string_equal(series.list[1].label, "lmu/adamw/theta");
-    const Cell *cell = series.list[0].cell;
+    const SeriesCell *cell = series.list[0].cell;
     assert_int_equal(series.list[0].cells, 2);
     assert_int_equal(cell[0].budget, 1000);
     assert_int_equal(cell[0].runs, 2);
@@ -100,7 +100,7 @@ static void covers(void **state)
                 1000 * M_LN2 * (4 + 0.2 * random_normal(random_key(1, "text", 0, 0), (uint64_t)(text * 8 + i)));
         collect(&results, &series);
         must(bootstrap_draw(&series, 300, (uint64_t)text));
-        const Cell *cell = series.list[0].cell;
+        const SeriesCell *cell = series.list[0].cell;
         held += cell->text.low <= 4 && 4 <= cell->text.high;
         width += (cell->text.high - cell->text.low) / texts;
         series_free(&series);
@@ -121,7 +121,7 @@ static void seeds_vary(void **state)
         add_run(&results, "lmu", "small", 1000, i, loss[i], 0);
     collect(&results, &series);
     must(bootstrap_draw(&series, 4000, 0));
-    const Cell *cell = series.list[0].cell;
+    const SeriesCell *cell = series.list[0].cell;
     double mean = 0, squares = 0;
     for (int r = 0; r < 4000; r++)
         mean += cell->draw[r] / 4000;
