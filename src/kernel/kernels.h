@@ -159,12 +159,15 @@ struct Kernels {
     /* Bytes of workspace that the four above need. */
     size_t (*legendre_workspace)(Backend *, const LegendreShape *, int64_t reduced);
 
-    /* -- causal attention: qkv [N x 3D], y [N x D], H heads of D/H channels; cache [slots x context x 2D] holds the keys and values of
-     *    each row's earlier positions and receives those of the run (NULL: rows start at position 0, nothing kept);
-     *    lse [N x H] is kept for the backward pass (log of the softmax's denominator) ------------------------------ */
-    void (*causal_attention)(Backend *, const Rows *, int64_t d, int64_t heads, int64_t context, Array qkv, Real *cache,
-                             Array y, Real *lse);
-    /* dqkv (+)=; no gradient flows into the cache's earlier positions. */
+    /* -- causal attention: qkv [N x 3D], y [N x D], H heads of D/H channels; a token attends to itself and the context-1 tokens
+     *    before it. cache [slots x context x 2D] holds the keys and values of each row's earlier positions, the last
+     *    `context` of them: those of position s at s modulo context (NULL: rows start at position 0); lse [N x H] is kept for
+     *    the backward pass (log of the softmax's denominator) -------------------------------------------------------- */
+    void (*causal_attention)(Backend *, const Rows *, int64_t d, int64_t heads, int64_t context, Array qkv,
+                             const Real *cache, Array y, Real *lse);
+    /* Keys and values of the run into the cache. */
+    void (*attention_keep)(Backend *, const Rows *, int64_t d, int64_t context, Array qkv, Real *cache);
+    /* dqkv (+)=, from the cache that the forward pass read; no gradient flows into it. */
     void (*causal_attention_back)(Backend *, const Rows *, int64_t d, int64_t heads, int64_t context, Array qkv,
                                   const Real *cache, Array y, const Real *lse, Array dy, Array dqkv, bool add);
     /* Bytes of workspace that the two above need; `tokens` of a row reach the backward pass at most, 0: there is none. */

@@ -27,6 +27,10 @@ static const Field fields[] = {
     FIELD_COUNT_OF(
         ModelConfig, context, "1024", 1, 1 << 20, "tokens",
         "tokens that causal attention reaches back over, beyond which a text is refused (transformers, lmu-attention)"),
+    FIELD_COUNT_OF(
+        ModelConfig, window, "0", 0, 1 << 20, "tokens",
+        "tokens that a token attends to, itself included, so that a text of any length takes constant memory; "
+        "0: all of the context, and no further (transformers, lmu-attention)"),
     FIELD_REAL_OF(ModelConfig, dropout, "0", 0, 0.95, "probability",
                   "dropout behind embedding, memory and feed-forward while training"),
 };

@@ -17,7 +17,8 @@ typedef struct ModelConfig {
     int feed_forward;  /* FeedForwardKind */
     double feed_width; /* F in multiples of dim */
     int64_t heads;     /* of causal attention; 0: one for every 64 channels */
-    int64_t context;   /* tokens that attention reaches back over */
+    int64_t context;   /* tokens that attention reaches back over; in the transformer, its positions */
+    int64_t window;    /* tokens that a token attends to, itself included; 0: all of the context */
     double dropout;
 } ModelConfig;
 

@@ -16,8 +16,9 @@ static Tensor *block(Graph *g, const ModelConfig *c, int64_t layer, bool attends
     m = nn_linear(g, m, c->dim, false, "memory.out");
     x = op_add(g, x, op_dropout(g, m, c->dropout));
     if (attends) {
+        AttentionSpec attention = {model_config_heads(c), c->context, c->window};
         Tensor *a = nn_norm(g, x, norm, "attention.norm");
-        a = nn_causal_attention(g, a, model_config_heads(c), c->context, false, "attention");
+        a = nn_causal_attention(g, a, &attention, false, "attention");
         x = op_add(g, x, op_dropout(g, a, c->dropout));
     }
     return op_add(g, x, nn_feed_forward(g, nn_norm(g, x, norm, "ffn.norm"), &feed, "ffn"));

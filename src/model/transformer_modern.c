@@ -11,10 +11,11 @@ static Tensor *block(Graph *g, const ModelConfig *c, Tensor *x /* [N x D] */, Te
                         .width = (int64_t)(c->feed_width * (double)c->dim + 0.5),
                         .dropout = c->dropout,
                         .projection = true};
+    AttentionSpec attention = {model_config_heads(c), c->context, c->window};
     NormKind norm = (NormKind)c->norm;
 
     Tensor *a = nn_norm(g, x, norm, "attention.norm");
-    a = nn_rope_attention(g, a, angles, model_config_heads(c), c->context, "attention");
+    a = nn_rope_attention(g, a, angles, &attention, "attention");
     x = op_add(g, x, op_dropout(g, a, c->dropout));
     return op_add(g, x, nn_feed_forward(g, nn_norm(g, x, norm, "ffn.norm"), &feed, "ffn"));
 }

@@ -31,13 +31,19 @@ Tensor *nn_feed_forward(Graph *g, Tensor *x, const FeedForward *spec, const char
  * pool are normal with deviation 1/sqrt(Q) and 1/sqrt(P). State [Q x D] a row. */
 Tensor *nn_implicit_attention(Graph *g, Tensor *x, const LegendreSpec *legendre, int64_t reduced, const char *name);
 
-/* Causal softmax attention with H heads: NAME.qkv [3D x D] and NAME.out [D x D], with biases if `bias`. State: keys and
- * values of up to `context` tokens a row. */
-Tensor *nn_causal_attention(Graph *g, Tensor *x, int64_t heads, int64_t context, bool bias, const char *name);
+/* How far causal attention goes. */
+typedef struct AttentionSpec {
+    int64_t heads;
+    int64_t context; /* without a window: the tokens that a text may have */
+    int64_t window;  /* tokens that a token attends to, itself included; 0: all before it */
+} AttentionSpec;
+/* Causal softmax attention: NAME.qkv [3D x D] and NAME.out [D x D], with biases if `bias`. State: keys and values of up to
+ * `window`, or else `context`, tokens a row. */
+Tensor *nn_causal_attention(Graph *g, Tensor *x, const AttentionSpec *spec, bool bias, const char *name);
 
 /* The same without positions in x and without biases: queries and keys are normalised and turned by op_rope, and NAME.out is an
  * nn_projection. angles [N x D/H] of op_rope_angles. The state holds the keys as turned. */
-Tensor *nn_rope_attention(Graph *g, Tensor *x, Tensor *angles, int64_t heads, int64_t context, const char *name);
+Tensor *nn_rope_attention(Graph *g, Tensor *x, Tensor *angles, const AttentionSpec *spec, const char *name);
 
 /* LSTM of H cells: NAME.input [4H x D] with a bias, NAME.recurrent [4H x H]; state [2H] a row. */
 Tensor *nn_lstm(Graph *g, Tensor *x, int64_t hidden, const char *name);

@@ -41,8 +41,9 @@ Tensor *op_rope_angles(Graph *g, Tensor *positions, int64_t channels, double bas
  * values as they are. Scores of the two then depend on distance, not on place, and lie within +-sqrt(D/H). */
 Tensor *op_rope(Graph *g, Tensor *qkv, Tensor *angles, int64_t heads);
 /* qkv [N x 3D] -> softmax attention of H heads to this and all earlier tokens of the row [N x D]; the state holds the keys and
- * values of up to `context` tokens a row, beyond which a run is refused. */
-Tensor *op_causal_attention(Graph *g, Tensor *qkv, int64_t heads, int64_t context);
+ * values of up to `context` tokens a row, beyond which a run is refused. With a window (0: none) a token attends to itself and
+ * the window-1 tokens before it, the state holds as many, and rows have no end. */
+Tensor *op_causal_attention(Graph *g, Tensor *qkv, int64_t heads, int64_t context, int64_t window);
 /* z [N x 4H] (gates i, f, g, o from the inputs), recurrent, a parameter [4H x H] -> the outputs of an LSTM [N x H]; state [2H] a
  * row. */
 Tensor *op_lstm(Graph *g, Tensor *z, Tensor *recurrent);

@@ -221,6 +221,16 @@ void graph_bound(Tensor *integers, int64_t bound)
         integers->bound = bound;
 }
 
+void graph_wrap(Tensor *positions, int64_t period)
+{
+    positions->period = period;
+}
+
+void graph_keep_start(Graph *g)
+{
+    g->keeps_start = g->mode == GRAPH_TRAIN;
+}
+
 Tensor *graph_input(Graph *g, int64_t d, bool differentiable)
 {
     if (g->status != LMU_OK)

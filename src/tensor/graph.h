@@ -62,6 +62,7 @@ struct Tensor {
     int64_t shape[TENSOR_RANK];
     bool integer;           /* int32 ids, not Real */
     int64_t bound;          /* of an integer input: its ids must be below this; 0: none */
+    int64_t period;         /* of positions: they count modulo this; 0: without end */
     bool differentiable;    /* an input whose gradient is wanted */
     Node *producer;         /* NULL unless an activation */
     Param *param;           /* TENSOR_PARAM */
@@ -146,6 +147,8 @@ Tensor *graph_ids(Graph *g);     /* [tokens] int32 */
 Tensor *graph_targets(Graph *g); /* [tokens] int32 */
 /* [tokens] int32: each token's place in its stream, from 0; a run fills them in. */
 Tensor *graph_positions(Graph *g);
+/* Positions count from 0 again after every `period` tokens. */
+void graph_wrap(Tensor *positions, int64_t period);
 /* A real input [tokens x d] set by graph_put before a run. */
 Tensor *graph_input(Graph *g, int64_t d, bool differentiable);
 /* The parameter "SCOPE.name"; see params_get. */
@@ -163,6 +166,9 @@ void graph_scope_end(Graph *g); /* leaves the innermost scope or block */
 lmu_status graph_status(const Graph *g);
 /* A run is refused unless every id of `integers` is below `bound`; negative ones mean "none". */
 void graph_bound(Tensor *integers, int64_t bound);
+/* In training, backward steps see by step_state what the run started from, and not what forward steps left there: for an operator
+ * that overwrites what its backward step reads. Costs a copy of the state, in runs that are given one. */
+void graph_keep_start(Graph *g);
 /* Records the first error of building; returns NULL. */
 Tensor *graph_fail(Graph *g, lmu_status status, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /* True if building may go on: no error so far and no input is NULL. */
@@ -226,7 +232,8 @@ Real *step_in(const Graph *g, const Step *s, int i);
 const int32_t *step_ids(const Graph *g, const Step *s, int i);
 Real *step_out(const Graph *g, const Step *s);
 Real *step_saved(const Graph *g, const Step *s, int i);
-/* NULL: none in this run. A forward step run again is given the state that the first was given, and what it leaves is dropped. */
+/* NULL: none in this run. A forward step run again is given the state that the first was given, and what it leaves is dropped; see
+ * graph_keep_start too, under which it must leave nothing. */
 Real *step_state(const Graph *g, const Step *s);
 Real *step_gradient(const Graph *g, const Step *s, int i); /* of input i; NULL: not wanted */
 Real *step_gradient_out(const Graph *g, const Step *s);

@@ -37,6 +37,7 @@ struct Graph {
     char message[MESSAGE_LENGTH], scope[SCOPE_LENGTH];
     size_t scope_start[SCOPE_DEPTH]; /* length of the scope before each nested name */
     int scope_depth;
+    bool keeps_start;               /* graph_keep_start */
     int block, block_depth, blocks; /* the block being built and its place among the scopes; how many there are */
     Node *first, *last;
     Tensor *tensors; /* all but parameters' */
@@ -57,7 +58,7 @@ struct Graph {
     Real *constants;
     /* the run in progress */
     const Run *run;
-    State *start; /* the run's streams as it found them, for forward steps run again */
+    State *start; /* the run's streams as it found them, for forward steps run again and graph_keep_start */
     Rows current;
     int64_t *offset, *position, *slot, *sample, *chunk; /* behind `current` */
 };

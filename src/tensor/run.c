@@ -45,21 +45,30 @@ static lmu_status run_integers(const Graph *g, const Tensor *tensor, const int32
     return LMU_OK;
 }
 
-static lmu_status reach_refused(const Graph *g, int64_t end)
+/* Whether positions go as far as the end of a row: those that the model knows, or that can be counted. */
+static lmu_status positions_reach(const Graph *g, int64_t end)
 {
-    return error_set(LMU_USAGE, "a row would reach %lld tokens: this model has positions for %lld", (long long)end,
-                     (long long)g->positions->bound);
+    int64_t bound = g->positions->bound > 0 ? g->positions->bound : INT32_MAX, period = g->positions->period;
+    if ((period > 0 ? period : end) > bound)
+        return error_set(LMU_USAGE,
+                         "a row would reach %lld tokens: this model has positions for %lld; read the text in shorter "
+                         "pieces, each from a zero state (lmu eval --context --stride)%s",
+                         (long long)end, (long long)bound,
+                         g->positions->bound > 0 ? ", or train with a larger --context or a --window" : "");
+    return LMU_OK;
 }
 
-/* Fills in the positions, unless a row would go beyond those that the model knows. */
+/* Fills in the positions, unless a row would go beyond them. */
 static lmu_status run_positions(Graph *g)
 {
+    int64_t period = g->positions ? g->positions->period : 0;
     for (int r = 0; g->positions && r < g->current.count; r++) {
-        int64_t count = g->offset[r + 1] - g->offset[r], end = g->position[r] + count;
-        if (g->positions->bound > 0 && end > g->positions->bound)
-            return reach_refused(g, end);
-        for (int64_t i = 0; i < count; i++)
-            g->places[g->offset[r] + i] = (int32_t)(g->position[r] + i);
+        int64_t count = g->offset[r + 1] - g->offset[r];
+        TRY(positions_reach(g, g->position[r] + count));
+        for (int64_t i = 0; i < count; i++) {
+            int64_t place = g->position[r] + i;
+            g->places[g->offset[r] + i] = (int32_t)(period > 0 ? place % period : place);
+        }
     }
     return LMU_OK;
 }
@@ -95,8 +104,8 @@ lmu_status graph_check_reach(const Graph *g, int64_t tokens)
     Rows rows = {1, 1, offset, &position, &none, &none, chunk};
     if (tokens < 1)
         return LMU_OK;
-    if (g->positions && g->positions->bound > 0 && tokens > g->positions->bound)
-        return reach_refused(g, tokens);
+    if (g->positions)
+        TRY(positions_reach(g, tokens));
     for (const Node *node = g->first; node; node = node->next)
         if (node->op->check)
             TRY(node->op->check(node, &rows));
@@ -118,10 +127,10 @@ static void run_seed_gradient(Graph *g, const Run *run)
         KERNEL(g->backend, put_f64, step_numbers(g, g->result), run->result_gradient, tensor_gradient(g, g->result));
 }
 
-/* Forward steps overwrite the state that they start from: those that will run again need it once more. */
+/* Forward steps overwrite the state that they start from: those that will run again need it once more, and some backward steps. */
 static lmu_status run_keep_start(Graph *g, const Run *run)
 {
-    if (!(g->flags & GRAPH_RECOMPUTE) || !run->state)
+    if ((!(g->flags & GRAPH_RECOMPUTE) && !g->keeps_start) || !run->state)
         return LMU_OK;
     if (g->start && g->start->rows != run->state->rows) {
         state_close(g->start);
@@ -269,7 +278,8 @@ Real *step_saved(const Graph *g, const Step *s, int i)
 
 Real *step_state(const Graph *g, const Step *s)
 {
-    const State *state = s->recompute && g->run->state ? g->start : g->run->state;
+    bool start = s->recompute || (s->backward && g->keeps_start);
+    const State *state = start && g->run->state ? g->start : g->run->state;
     return state && s->node->state >= 0 ? real_at(g->backend, state->data, state->offset[s->node->state]) : NULL;
 }
 

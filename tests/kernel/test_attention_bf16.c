@@ -24,6 +24,7 @@ typedef struct Case {
     double spread;           /* of queries: the larger, the sharper is the softmax */
     int rows;
     int64_t position[ROWS], count[ROWS];
+    int64_t window; /* 0: none */
 } Case;
 
 static const Case cases[] = {
@@ -37,6 +38,14 @@ static const Case cases[] = {
     /* few queries */
     {2, 64, 1, 3, {63, 150, 0}, {1, 3, 8}},
     {3, 32, 3, 3, {126, 5, 64}, {4, 9, 2}},
+    /* windows, in rings that wrap; longer and shorter than blocks, than the run and than what came before it */
+    {1, 16, 1, 3, {0, 50, 3}, {130, 37, 4}, 1},
+    {1, 20, 1, 3, {0, 7, 64}, {37, 37, 3}, 5},
+    {2, 33, 3, 2, {0, 1000}, {300, 70}, 31},
+    {2, 64, 1, 3, {0, 200, 0}, {290, 150, 64}, 64},
+    {1, 48, 3, 3, {10, 777, 0}, {257, 129, 33}, 100},
+    {1, 32, 1, 2, {0, 300}, {500, 20}, 333},
+    {2, 64, 1, 3, {1063, 150, 0}, {1, 3, 8}, 77},
 };
 
 enum { Y, DQKV, CACHE, RESULTS };
@@ -102,6 +111,7 @@ static Outcome run(Backend *b, const Case *c, bool half)
         if (c->position[r] + c->count[r] > context)
             context = c->position[r] + c->count[r];
     }
+    context = c->window ? c->window : context;
     int64_t n = offset[c->rows];
     Rows rows = {c->rows, n, offset, c->position, slot, slot, chunk};
     Real *drawn = numbers(b, n * 3 * d, 1, 1), *cache = numbers(b, ROWS * context * 2 * d, 3, 1);
@@ -115,6 +125,7 @@ static Outcome run(Backend *b, const Case *c, bool half)
     KERNEL(b, causal_attention, &rows, d, c->heads, context, qkv, cache, y, lse);
     workspace(b, b->kernels->causal_attention_workspace(b, d, c->heads, n));
     KERNEL(b, causal_attention_back, &rows, d, c->heads, context, qkv, cache, y, lse, dy, dqkv, !half);
+    KERNEL(b, attention_keep, &rows, d, context, qkv, cache);
     Outcome o;
     take(&o, Y, n * d, y);
     take(&o, DQKV, n * 3 * d, dqkv);
@@ -169,9 +180,9 @@ static int check_case(const char *name, const Kernels *table, const Case *c, int
     double error = outcomes_differ(&wanted, &got);
     bool broken = !(error < BOUND * (c->spread > 4 ? c->spread / 4 : 1)) || repetition != 0;
     if (broken)
-        print_error("%s, %lld heads of %lld, %s, %d threads: error %.3g, on repetition %.3g\n", name,
-                    (long long)c->heads, (long long)c->channels, half ? "bfloat16" : "float", threads, error,
-                    repetition);
+        print_error("%s, %lld heads of %lld, window %lld, %s, %d threads: error %.3g, on repetition %.3g\n", name,
+                    (long long)c->heads, (long long)c->channels, (long long)c->window, half ? "bfloat16" : "float",
+                    threads, error, repetition);
     outcome_free(&wanted);
     outcome_free(&got);
     outcome_free(&again);

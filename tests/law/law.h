@@ -35,13 +35,14 @@ typedef enum LawProducts { LAW_FLOAT, LAW_BF16, LAW_BF16_PLAIN } LawProducts;
 
 struct LawCase {
     const char *name;
+    const char *arch;   /* of a whole model of the registry */
     const Operator *op; /* NULL: a whole model */
     Tensor *(*apply)(LawModel *, Tensor *x);
     bool encoder;           /* no stream: it sees all of its row at once */
     bool takes_ids;         /* x is the ids; otherwise a real input of d channels */
     int64_t d, out;         /* channels in, out */
     int64_t order, reduced; /* Q, P */
-    int64_t vocabulary, heads, context;
+    int64_t vocabulary, heads, context, window;
     double theta, rate;
     bool bias, scaled, missing; /* missing: some ids are negative */
     int kind;                   /* Activation, NormKind or LegendreForm */

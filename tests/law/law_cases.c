@@ -85,7 +85,7 @@ static Tensor *apply_implicit(LawModel *m, Tensor *x)
 
 static Tensor *apply_causal(LawModel *m, Tensor *x)
 {
-    return op_causal_attention(m->g, x, m->law->heads, m->law->context);
+    return op_causal_attention(m->g, x, m->law->heads, m->law->context, m->law->window);
 }
 
 static Tensor *apply_lstm(LawModel *m, Tensor *x)
@@ -132,7 +132,8 @@ static Tensor *apply_block(LawModel *m, Tensor *ids)
         y = op_linear(g, y, param(m, "out", 2, d, d, 0.3), param(m, "out_bias", 1, d, 0, 0.1));
         x = op_add(g, x, op_dropout(g, y, c->rate));
         y = op_norm(g, NORM_RMS, x, param(m, "attention_gain", 1, d, 0, 1), NULL);
-        y = op_causal_attention(g, op_linear(g, y, param(m, "qkv", 2, 3 * d, d, 0.3), NULL), c->heads, c->context);
+        y = op_causal_attention(g, op_linear(g, y, param(m, "qkv", 2, 3 * d, d, 0.3), NULL), c->heads, c->context,
+                                c->window);
         x = op_add(g, x, y);
         y = op_linear(g, x, param(m, "up", 2, 2 * d, d, 0.3), param(m, "up_bias", 1, 2 * d, 0, 0.1));
         y = op_multiply(g, op_activation(g, ACTIVATION_GELU, y), op_activation(g, ACTIVATION_SILU, y));
@@ -188,6 +189,9 @@ const LawCase law_cases[] = {
     {"lstm of 1 cell", LSTM, .d = 4},
     {"causal attention", CAUSAL, .d = 3 * 7, .heads = 1, .context = 64},
     {"causal attention of 3 heads", CAUSAL, .d = 3 * 33, .heads = 3, .context = 70},
+    {"causal attention, window 5", CAUSAL, .d = 3 * 7, .heads = 1, .context = 1, .window = 5},
+    {"causal attention of 2 heads, window 17", CAUSAL, .d = 3 * 32, .heads = 2, .context = 1, .window = 17},
+    {"causal attention, window beyond the text", CAUSAL, .d = 3 * 5, .heads = 1, .context = 1, .window = 50},
     {"rotary angles", ROPE_ANGLES, .d = 14, .theta = 10000},
     {"rotary positions", ROPE, .d = 3 * 2, .heads = 1},
     {"rotary positions of 3 heads", ROPE, .d = 3 * 30, .heads = 3},
@@ -217,6 +221,9 @@ const LawCase law_larger[] = {
     {"implicit attention 11 of 32", IMPLICIT, .d = 45, .order = 32, .reduced = 11, .theta = 100, .scaled = true},
     {"lstm", LSTM, .d = 4 * 37},
     {"causal attention", CAUSAL, .d = 3 * 96, .heads = 3, .context = 400},
+    {"causal attention, window 1", CAUSAL, .d = 3 * 96, .heads = 3, .context = 1, .window = 1},
+    {"causal attention, window 37", CAUSAL, .d = 3 * 96, .heads = 3, .context = 1, .window = 37},
+    {"causal attention, window 150", CAUSAL, .d = 3 * 66, .heads = 3, .context = 1, .window = 150},
     {"rotary angles", ROPE_ANGLES, .d = 62, .theta = 500},
     {"rotary positions", ROPE, .d = 3 * 132, .heads = 2},
     {"cross-entropy", LOSS, .d = 131, .vocabulary = 517},

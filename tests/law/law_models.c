@@ -1,4 +1,5 @@
-/* A case for each architecture of the registry: a small configuration of it, as model_graph builds it. */
+/* A case for each architecture of the registry: a small configuration of it, as model_graph builds it. And windows of those that
+ * have causal attention. */
 #include "law.h"
 #include "model/model.h"
 
@@ -7,7 +8,7 @@
 
 static lmu_status small_config(const LawCase *c, ModelConfig *config)
 {
-    TRY(model_config_init(config, c->name));
+    TRY(model_config_init(config, c->arch));
     config->theta = (RealList){.count = LAYERS, .value = {c->theta, c->theta / 2}};
     config->vocabulary = c->vocabulary;
     config->dim = c->d;
@@ -15,6 +16,8 @@ static lmu_status small_config(const LawCase *c, ModelConfig *config)
     config->order = c->order;
     config->reduced = c->reduced;
     config->dropout = c->rate;
+    config->context = c->context;
+    config->window = c->window;
     return model_config_check(config);
 }
 
@@ -29,12 +32,42 @@ static Tensor *apply_architecture(LawModel *m, Tensor *ids)
     }
     Tensor *table = graph_param(m->g, "embedding.weight", 2, (int64_t[]){c->vocabulary, c->d}, (Init){INIT_NORMAL, 0.5},
                                 PARAM_TABLE);
-    Tensor *x = architecture_find(c->name)->build(m->g, &config, ids, table);
+    Tensor *x = architecture_find(c->arch)->build(m->g, &config, ids, table);
     model_config_free(&config);
     if (graph_mode(m->g) == GRAPH_DECODE)
         return op_linear(m->g, op_last(m->g, x), table, NULL);
     return op_cross_entropy(m->g, x, table, graph_targets(m->g));
 }
+
+static LawCase model_case(const char *name, const Architecture *arch)
+{
+    return (LawCase){.name = name,
+                     .arch = arch->name,
+                     .apply = apply_architecture,
+                     .takes_ids = true,
+                     .encoder = !arch->causal,
+                     .d = 12,
+                     .vocabulary = 11,
+                     .order = 4,
+                     .reduced = 3,
+                     .theta = 9,
+                     .context = 1024,
+                     .rate = 0.2};
+}
+
+typedef struct Windowed {
+    const char *name, *arch;
+    int64_t context, window;
+} Windowed;
+
+/* Texts of the laws have up to 41 tokens, in pieces of 1 to all: positions start again in the middle of a text, rings wrap. */
+static const Windowed windowed[] = {
+    {"transformer, window 5", "transformer", 7, 5},
+    {"transformer, window of all positions", "transformer", 11, 11},
+    {"transformer-modern, window 1", "transformer-modern", 1, 1},
+    {"transformer-modern, window 5", "transformer-modern", 1, 5},
+    {"lmu-attention, window 5", "lmu-attention", 1, 5},
+};
 
 const LawCase *law_every(void)
 {
@@ -43,15 +76,12 @@ const LawCase *law_every(void)
     for (const LawCase *law = law_cases; law->name && count < CASES; law++)
         cases[count++] = *law;
     for (int i = 0; architectures[i] && count < CASES; i++)
-        cases[count++] = (LawCase){.name = architectures[i]->name,
-                                   .apply = apply_architecture,
-                                   .takes_ids = true,
-                                   .encoder = !architectures[i]->causal,
-                                   .d = 12,
-                                   .vocabulary = 11,
-                                   .order = 4,
-                                   .reduced = 3,
-                                   .theta = 9,
-                                   .rate = 0.2};
+        cases[count++] = model_case(architectures[i]->name, architectures[i]);
+    for (size_t i = 0; i < sizeof windowed / sizeof *windowed && count < CASES; i++) {
+        LawCase *law = &cases[count++];
+        *law = model_case(windowed[i].name, architecture_find(windowed[i].arch));
+        law->context = windowed[i].context;
+        law->window = windowed[i].window;
+    }
     return cases;
 }

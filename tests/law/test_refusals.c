@@ -97,8 +97,8 @@ BAD_BUILD(projection_of_other_order, op_implicit_attention(g, x, weight(g, "l", 
                                                            weight(g, "p", 1, 3, 0), &memory))
 BAD_BUILD(projection_of_constants,
           op_implicit_attention(g, x, constant(g, 2, 9, 4), constant(g, 1, 9, 0), constant(g, 1, 3, 0), &memory))
-BAD_BUILD(heads_that_do_not_divide, op_causal_attention(g, x, 4, 8))
-BAD_BUILD(context_0, op_causal_attention(g, x, 1, 0))
+BAD_BUILD(heads_that_do_not_divide, op_causal_attention(g, x, 4, 8, 0))
+BAD_BUILD(context_0, op_causal_attention(g, x, 1, 0, 0))
 BAD_BUILD(angles_of_numbers, op_rope_angles(g, x, 2, 10000))
 BAD_BUILD(angles_of_odd_heads, op_rope_angles(g, graph_positions(g), 3, 10000))
 BAD_BUILD(rope_of_other_heads, op_rope(g, x, op_rope_angles(g, graph_positions(g), 2, 10000), 2))

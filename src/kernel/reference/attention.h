@@ -1,7 +1,7 @@
 /* Causal softmax attention (Vaswani et al. 2017) on packed rows, with a cache of earlier keys and values.
  *
- * Token i of a row at position s attends to positions 0..s: those before the run come from the cache, the others from qkv.
- * Head h uses channels h*E .. h*E+E-1 of each of q, k, v; scores are scaled by 1/sqrt(E). */
+ * A token at position s attends to `context` positions up to s, as far as there are any: those before the run come from the
+ * cache, a ring in which position s stands at s modulo context, the others from qkv. Head h uses channels h*E .. h*E+E-1 of each of q, k, v; scores are scaled by 1/sqrt(E). */
 
 /* The key (part 1) or value (part 2) of head h at `position` of row r. */
 static const real *attention_source(const Rows *rows, int r, int64_t d, int64_t head_offset, int64_t context, int part,
@@ -9,7 +9,7 @@ static const real *attention_source(const Rows *rows, int r, int64_t d, int64_t 
 {
     int64_t start = rows->position[r];
     if (position < start)
-        return cache + ((rows->slot[r] * context + position) * 2 + part - 1) * d + head_offset;
+        return cache + ((rows->slot[r] * context + position % context) * 2 + part - 1) * d + head_offset;
     return qkv + (rows->offset[r] + position - start) * 3 * d + part * d + head_offset;
 }
 
@@ -27,6 +27,12 @@ static real dot(int64_t n, const real *a, const real *b)
     return total;
 }
 
+/* The first position that the token at `position` attends to. */
+static int64_t attention_first(int64_t context, int64_t position)
+{
+    return position >= context ? position - context + 1 : 0;
+}
+
 static void attention_row(const Rows *rows, int r, int64_t d, int64_t heads, int64_t h, int64_t context,
                           const real *qkv, const real *cache, real *y, real *lse)
 {
@@ -36,8 +42,9 @@ static void attention_row(const Rows *rows, int r, int64_t d, int64_t heads, int
         const real *query = qkv + i * 3 * d + h * e;
         real *out = y + i * d + h * e, top = -INFINITY, total = 0;
         memset(out, 0, (size_t)e * sizeof(real));
-        for (int64_t s = 0; s <= start + i - rows->offset[r];
-             s++) { /* the running softmax of Milakov & Gimelshein 2018 */
+        int64_t position = start + i - rows->offset[r];
+        /* the running softmax of Milakov & Gimelshein 2018 */
+        for (int64_t s = attention_first(context, position); s <= position; s++) {
             real score = scaling * dot(e, query, attention_source(rows, r, d, h * e, context, 1, s, qkv, cache));
             const real *value = attention_source(rows, r, d, h * e, context, 2, s, qkv, cache);
             real new_top = score > top ? score : top, shrink = exp(top - new_top), weight = exp(score - new_top);
@@ -53,21 +60,26 @@ static void attention_row(const Rows *rows, int r, int64_t d, int64_t heads, int
 }
 
 static void causal_attention(Backend *b, const Rows *rows, int64_t d, int64_t heads, int64_t context, Array QKV,
-                             Real *CACHE, Array Y, Real *LSE)
+                             const Real *CACHE, Array Y, Real *LSE)
 {
     (void)b;
 #pragma omp parallel for collapse(2) num_threads(b->threads) schedule(dynamic)
     for (int r = 0; r < rows->count; r++)
         for (int64_t h = 0; h < heads; h++)
             attention_row(rows, r, d, heads, h, context, NUMBERS(QKV), IN(CACHE), NUMBERS(Y), OUT(LSE));
-    if (!CACHE)
-        return;
-    for (int r = 0; r < rows->count; r++)
-        for (int64_t i = rows->offset[r]; i < rows->offset[r + 1]; i++) {
-            int64_t position = rows->position[r] + i - rows->offset[r];
-            memcpy(OUT(CACHE) + (rows->slot[r] * context + position) * 2 * d, NUMBERS(QKV) + i * 3 * d + d,
+}
+
+static void attention_keep(Backend *b, const Rows *rows, int64_t d, int64_t context, Array QKV, Real *CACHE)
+{
+    (void)b;
+    for (int r = 0; r < rows->count; r++) {
+        int64_t first = rows->offset[r], end = rows->offset[r + 1];
+        for (int64_t i = end - first > context ? end - context : first; i < end; i++) {
+            int64_t place = (rows->position[r] + i - first) % context;
+            memcpy(OUT(CACHE) + (rows->slot[r] * context + place) * 2 * d, NUMBERS(QKV) + i * 3 * d + d,
                    (size_t)(2 * d) * sizeof(real));
         }
+    }
 }
 
 static void attention_row_back(const Rows *rows, int r, int64_t d, int64_t heads, int64_t h, int64_t context,
@@ -79,7 +91,8 @@ static void attention_row_back(const Rows *rows, int r, int64_t d, int64_t heads
     for (int64_t i = offset; i < rows->offset[r + 1]; i++) {
         const real *query = qkv + i * 3 * d + h * e, *dout = dy + i * d + h * e;
         real mean = dot(e, dout, y + i * d + h * e);
-        for (int64_t s = 0; s <= start + i - offset; s++) {
+        int64_t position = start + i - offset;
+        for (int64_t s = attention_first(context, position); s <= position; s++) {
             const real *key = attention_source(rows, r, d, h * e, context, 1, s, qkv, cache);
             const real *value = attention_source(rows, r, d, h * e, context, 2, s, qkv, cache);
             real weight = exp(scaling * dot(e, query, key) - lse[i * heads + h]);

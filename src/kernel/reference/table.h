@@ -10,7 +10,7 @@
 .gather = gather, .gather_back = gather_back, .cross_entropy = cross_entropy, .legendre_scan = legendre_scan,
 .legendre_memory = legendre_memory, .legendre_memory_back = legendre_memory_back,
 .implicit_attention = implicit_attention, .implicit_attention_back = implicit_attention_back,
-.legendre_workspace = legendre_workspace, .causal_attention_workspace = causal_attention_workspace, .causal_attention = causal_attention,
+.legendre_workspace = legendre_workspace, .causal_attention_workspace = causal_attention_workspace, .causal_attention = causal_attention, .attention_keep = attention_keep,
 .causal_attention_back = causal_attention_back, .lstm = lstm, .lstm_back = lstm_back, .lstm_workspace = lstm_workspace, .sum_squares = sum_squares, .adamw = adamw,
 .momentum = momentum, .newton_schulz = newton_schulz, .descend = descend,
     /* clang-format on */

@@ -9,15 +9,18 @@
 #define KEYS 64 /* keys of a block */
 #define FEW 8   /* queries */
 
-/* The running softmax: scores of one query against the block become weights; `top`, `total` and the output so far, `width`
+/* The running softmax: scores of one query against the block, of which it sees hidden .. seen-1, become weights; `top`, `total` and the output so far, `width`
  * numbers, are brought to the new maximum (Milakov & Gimelshein 2018). */
-static void soften_row(float *score, int64_t seen, float *top, float *total, float *output, int64_t width)
+static void soften_row(float *score, int64_t hidden, int64_t seen, float *top, float *total, float *output,
+                       int64_t width)
 {
     float new_top = *top;
-    for (int64_t k = 0; k < seen; k++)
+    for (int64_t k = hidden; k < seen; k++)
         new_top = score[k] > new_top ? score[k] : new_top;
     float shrink = expf(*top - new_top);
     vec sum = {0};
+    for (int64_t k = 0; k < hidden; k++)
+        score[k] = -INFINITY;
     for (int64_t k = seen; k < KEYS; k++)
         score[k] = -INFINITY;
     for (int64_t k = 0; k < KEYS; k += LANES) {
@@ -48,25 +51,25 @@ static void attend_few(const Backend *b, const Head *head, float *y, float *lse,
         total[i] = 0;
         memset(y + i * d, 0, (size_t)e * sizeof *y);
     }
-    for (int64_t at = 0; at < end; at += KEYS) {
-        HeadRows key[2], value[2];
+    for (int64_t at = head_first(head, 0); at < end; at += KEYS) {
+        HeadRows key[HEAD_PARTS], value[HEAD_PARTS];
         int64_t keys = end - at < KEYS ? end - at : KEYS;
         head_keys(b, head, 1, at, keys, key);
         head_keys(b, head, 2, at, keys, value);
         memset(score, 0, sizeof score);
-        for (int64_t part = 0, to = 0; part < 2; to += key[part++].count)
+        for (int64_t part = 0, to = 0; part < HEAD_PARTS; to += key[part++].count)
             dot_product(n, key[part].count, 1, e, (DotOperand){qkv, 3 * d, 0},
                         (DotOperand){key[part].from.data, key[part].stride, 0}, score + to, KEYS);
         for (int64_t i = 0; i < n; i++) {
-            int64_t seen = head_visible(head, i, at, keys);
+            int64_t hidden = head_hidden(head, i, at, keys), seen = head_visible(head, i, at, keys);
             for (int64_t k = 0; k < KEYS; k += LANES)
                 store(score + i * KEYS + k, load(score + i * KEYS + k) * head->scaling);
-            if (seen > 0)
-                soften_row(score + i * KEYS, seen, &top[i], &total[i], y + i * d, e);
+            if (seen > hidden)
+                soften_row(score + i * KEYS, hidden, seen, &top[i], &total[i], y + i * d, e);
             else
                 memset(score + i * KEYS, 0, KEYS * sizeof *score);
         }
-        for (int64_t part = 0, from = 0; part < 2; from += value[part++].count)
+        for (int64_t part = 0, from = 0; part < HEAD_PARTS; from += value[part++].count)
             tile_product(n, e, value[part].count, (TileOperand){score + from, KEYS, 1}, value[part].from.data,
                          value[part].stride, y, d, true);
     }

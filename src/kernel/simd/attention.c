@@ -2,7 +2,7 @@
  * row. A block of QUERIES queries meets blocks of KEYS keys: scores by one small product with the keys transposed, the
  * running softmax, then values by another. Backward computes the scores again from the saved logarithm of the denominator.
  *
- * Keys before the run come from the cache. Head channels are padded to whole vectors in the scratch memory (Ep). */
+ * Key blocks start with the first key that the block of queries sees. Keys before the run come from the cache. Head channels are padded to whole vectors in the scratch memory (Ep). */
 #include <math.h>
 #include <omp.h>
 
@@ -65,11 +65,11 @@ static void load_rows(int64_t e, HeadRows rows, float scaling, float *to)
 /* Keys (part 1) or values (part 2) at positions first .. first+n-1 into rows of ep; rows n .. KEYS-1 are zeroed. */
 static void load_keys(const Backend *b, const Head *head, int part, int64_t first, int64_t n, float *to)
 {
-    HeadRows rows[2];
+    HeadRows rows[HEAD_PARTS];
     int64_t ep = pad(head->e);
     head_keys(b, head, part, first, n, rows);
-    load_rows(head->e, rows[0], 1, to);
-    load_rows(head->e, rows[1], 1, to + rows[0].count * ep);
+    for (int64_t i = 0, at = 0; i < HEAD_PARTS; at += rows[i++].count)
+        load_rows(head->e, rows[i], 1, to + at * ep);
     memset(to + n * ep, 0, (size_t)((KEYS - n) * ep) * sizeof *to);
 }
 
@@ -92,16 +92,16 @@ static void attend_block(const Backend *b, const Head *head, int64_t first, int6
     }
     load_rows(head->e, head_run(b, head, 0, first, n), head->scaling, o->query);
     memset(o->output, 0, (size_t)(n * ep) * sizeof(float));
-    for (int64_t at = 0; at < end; at += KEYS) {
+    for (int64_t at = head_first(head, first); at < end; at += KEYS) {
         int64_t keys = end - at < KEYS ? end - at : KEYS;
         load_keys(b, head, 1, at, keys, o->key);
         load_keys(b, head, 2, at, keys, o->value);
         transpose(ep, o->key, o->key_t);
         tile_product(n, KEYS, ep, (TileOperand){o->query, ep, 1}, o->key_t, KEYS, o->score, KEYS, false);
         for (int64_t i = 0; i < n; i++) {
-            int64_t seen = head_visible(head, first + i, at, keys);
-            if (seen > 0)
-                soften_row(o->score + i * KEYS, seen, &top[i], &total[i], o->output + i * ep, ep);
+            int64_t hidden = head_hidden(head, first + i, at, keys), seen = head_visible(head, first + i, at, keys);
+            if (seen > hidden)
+                soften_row(o->score + i * KEYS, hidden, seen, &top[i], &total[i], o->output + i * ep, ep);
             else
                 memset(o->score + i * KEYS, 0, KEYS * sizeof(float));
         }
@@ -115,7 +115,7 @@ static void attend_block(const Backend *b, const Head *head, int64_t first, int6
 }
 
 static void causal_attention(Backend *b, const Rows *rows, int64_t d, int64_t heads, int64_t context, Array qkv,
-                             Real *CACHE, Array y, Real *LSE)
+                             const Real *CACHE, Array y, Real *LSE)
 {
     FOR_HEADS({
         Scratch o = scratch_lay(b, d / heads);
@@ -130,8 +130,6 @@ static void causal_attention(Backend *b, const Rows *rows, int64_t d, int64_t he
             attend_block(b, &head, first, head.count - first < QUERIES ? head.count - first : QUERIES, to, lse, heads,
                          &o);
     })
-    if (CACHE)
-        cache_append(rows, d, context, qkv, (float *)CACHE);
 }
 
 /* -- backward -- */
@@ -148,9 +146,11 @@ static void block_back(const Backend *b, const Head *head, int64_t first, int64_
     tile_product(n, KEYS, ep, (TileOperand){o->grad, ep, 1}, o->value_t, KEYS, o->dscore, KEYS, false);
     for (int64_t i = 0; i < n; i++) {
         float *score = o->score + i * KEYS, *dscore = o->dscore + i * KEYS, mean = 0;
-        int64_t seen = head_visible(head, first + i, at, keys);
+        int64_t hidden = head_hidden(head, first + i, at, keys), seen = head_visible(head, first + i, at, keys);
         for (int64_t c = 0; c < head->e; c++)
             mean += dy[(first + i) * head->d + c] * y[(first + i) * head->d + c];
+        for (int64_t k = 0; k < hidden; k++)
+            score[k] = -INFINITY;
         for (int64_t k = seen; k < KEYS; k++)
             score[k] = -INFINITY;
         for (int64_t k = 0; k < KEYS; k += LANES) {
@@ -172,8 +172,8 @@ static void head_back(const Backend *b, const Head *head, const float *y, const 
                       int64_t lse_stride, float *dqkv, Scratch *o)
 {
     int64_t end = head->start + head->count, ep = pad(head->e);
-    for (int64_t at = 0; at < end; at += KEYS) {
-        int64_t keys = end - at < KEYS ? end - at : KEYS;
+    for (int64_t at = head_first(head, 0); at < end; at += KEYS) {
+        int64_t keys = end - at < KEYS ? end - at : KEYS, reach = head_reach(head, at + keys - 1);
         load_keys(b, head, 1, at, keys, o->key);
         load_keys(b, head, 2, at, keys, o->value);
         transpose(ep, o->key, o->key_t);
@@ -181,9 +181,9 @@ static void head_back(const Backend *b, const Head *head, const float *y, const 
         memset(o->dkey, 0, (size_t)(KEYS * ep) * sizeof(float));
         memset(o->dvalue, 0, (size_t)(KEYS * ep) * sizeof(float));
         int64_t first = at > head->start ? (at - head->start) / QUERIES * QUERIES : 0;
-        for (; first < head->count; first += QUERIES)
-            block_back(b, head, first, head->count - first < QUERIES ? head->count - first : QUERIES, at, keys, y, dy,
-                       lse, lse_stride, dqkv, o);
+        for (; first < reach; first += QUERIES)
+            block_back(b, head, first, reach - first < QUERIES ? reach - first : QUERIES, at, keys, y, dy, lse,
+                       lse_stride, dqkv, o);
         for (int64_t k = at < head->start ? head->start - at : 0; k < keys; k++) {
             float *to = dqkv + (at + k - head->start) * 3 * head->d;
             for (int64_t c = 0; c < head->e; c++) {
@@ -212,6 +212,7 @@ static void causal_attention_back(Backend *b, const Rows *rows, int64_t d, int64
 void VARIANT_NAME(simd_attention)(Kernels *table)
 {
     table->causal_attention = causal_attention;
+    table->attention_keep = attention_keep;
     table->causal_attention_back = causal_attention_back;
     table->causal_attention_workspace = causal_attention_workspace;
 }

@@ -7,7 +7,7 @@
  *     backward   S^T = K Q^T, dP^T = V dY^T   dV += P^T dY, dK += dS^T Q, dQ^T += K^T dS^T
  *
  * The left operand has rows of numbers in order, the right one the layout `pairs` of bf16.h. A product's lanes are a tile of
- * TILE queries (or channels). Of a block of keys a tile meets what its last query sees, in whole multiples of GRAIN. The
+ * TILE queries (or channels). Of a block of keys a tile meets what its queries see, in whole multiples of GRAIN. The
  * backward pass keeps the operands that are made of queries, and dQ^T, for the whole row, and has keys outermost.
  *
  * Channels (Ep), keys and queries are padded to multiples of GRAIN with zeros. */
@@ -112,10 +112,10 @@ static void zero_rows(int64_t ep, int64_t from, int64_t to, uint32_t *rows)
 /* Keys (part 1) or values (part 2) at positions at .. at+n-1; rows n .. KEYS-1 become zeros. */
 static void round_keys(const Backend *b, const Head *head, int64_t ep, int part, int64_t at, int64_t n, uint32_t *to)
 {
-    HeadRows rows[2];
+    HeadRows rows[HEAD_PARTS];
     head_keys(b, head, part, at, n, rows);
-    round_rows(head->e, ep, rows[0], to);
-    round_rows(head->e, ep, rows[1], to + rows[0].count * ep / 2);
+    for (int64_t i = 0, done = 0; i < HEAD_PARTS; done += rows[i++].count)
+        round_rows(head->e, ep, rows[i], to + done * ep / 2);
     zero_rows(ep, n, KEYS, to);
 }
 
@@ -212,35 +212,58 @@ INLINE ivec lanes_numbered(void)
     return lane;
 }
 
-/* How many keys of the block at `at`, of `keys`, a tile of queries meets: in whole multiples of GRAIN. */
-static int64_t tile_sees(const Head *head, int64_t tile, int64_t at, int64_t keys)
+/* What a tile of queries meets of a block of keys, counted from the block's start. */
+typedef struct Meeting {
+    int64_t hidden, seen; /* the keys hidden .. seen-1, multiples of GRAIN */
+    int64_t oldest, last; /* the first query sees oldest .. last, each query after it one further */
+} Meeting;
+
+static Meeting tile_meets(const Head *head, int64_t tile, int64_t at, int64_t keys)
 {
-    return least(pad(head_visible(head, tile + TILE - 1, at, keys)), KEYS);
+    int64_t seen = least(pad(head_visible(head, tile + TILE - 1, at, keys)), KEYS);
+    int64_t last = head->start + tile - at, oldest = last - head->context + 1;
+    int64_t hidden = head_hidden(head, tile, at, keys) / GRAIN * GRAIN;
+    return (Meeting){least(hidden, seen), seen, oldest > -TILE ? oldest : -TILE, last};
+}
+
+/* Which of the keys that they meet LANES queries see: all, those up to some, those from some to some. */
+typedef enum Mask { MASK_NONE, MASK_CAUSAL, MASK_WINDOW } Mask;
+
+/* Of `queries` queries, the first of which sees the keys oldest .. last. */
+static Mask meeting_mask(const Meeting *m, int64_t queries)
+{
+    if (m->oldest + queries - 1 > m->hidden)
+        return MASK_WINDOW;
+    return m->last < m->seen - 1 ? MASK_CAUSAL : MASK_NONE;
+}
+
+/* x for the queries that see key k, else `hidden`; they see keys from `from` to `to`. */
+INLINE vec mask_key(Mask mask, int64_t k, ivec from, ivec to, vec x, float hidden)
+{
+    if (mask != MASK_NONE)
+        x = select_vec(to >= (int32_t)k, x, splat(hidden));
+    if (mask == MASK_WINDOW)
+        x = select_vec(from <= (int32_t)k, x, splat(hidden));
+    return x;
 }
 
 /* -- forward -- */
 
-/* The running softmax of LANES queries, the first of which sees key `last` of the block and no later one: scores become
- * weights, in pairs of keys. Returns whether the output so far shrinks, and by what. */
-INLINE bool soften(bool masked, int64_t seen, int64_t last, float scale, const float *score, float *top, float *total,
+/* The running softmax of LANES queries: scores become weights, in pairs of keys. Returns whether the output so far shrinks,
+ * and by what. */
+INLINE bool soften(Mask mask, const Meeting *m, float scale, const float *score, float *top, float *total,
                    uint32_t *weight, vec *shrink)
 {
-    ivec limit = lanes_numbered() + (int32_t)last;
+    ivec from = lanes_numbered() + (int32_t)m->oldest, to = lanes_numbered() + (int32_t)m->last;
     vec highest = splat(-INFINITY), sum = splat(0), before = load(top), now;
-    for (int64_t k = 0; k < seen; k++) {
-        vec s = load(score + k * TILE);
-        if (masked)
-            s = select_vec(limit >= (int32_t)k, s, splat(-INFINITY));
-        highest = max_vec(s, highest);
-    }
+    for (int64_t k = m->hidden; k < m->seen; k++)
+        highest = max_vec(mask_key(mask, k, from, to, load(score + k * TILE), -INFINITY), highest);
     highest *= scale;
     now = select_vec(highest > before + (float)SLACK, highest, before);
-    for (int64_t k = 0; k < seen; k += 2) {
+    for (int64_t k = m->hidden; k < m->seen; k += 2) {
         vec w[2];
         for (int i = 0; i < 2; i++) {
-            w[i] = exp2_near(load(score + (k + i) * TILE) * scale - now);
-            if (masked)
-                w[i] = select_vec(limit >= (int32_t)(k + i), w[i], splat(0));
+            w[i] = mask_key(mask, k + i, from, to, exp2_near(load(score + (k + i) * TILE) * scale - now), 0);
             sum += w[i];
         }
         store_pairs(weight + k / 2 * TILE, pack_pairs(w[0], w[1]));
@@ -255,23 +278,48 @@ INLINE bool soften(bool masked, int64_t seen, int64_t last, float scale, const f
     return any != 0;
 }
 
-/* A tile of queries, of which `tile` is the first, against `seen` keys of the block at `at`. */
-static void attend_tile(const Head *head, int64_t tile, int64_t at, int64_t seen, const uint32_t *query_t, float *top,
-                        float *total, float *output, const Scratch *o)
+/* The scores of a tile of queries (or dP) with the keys (values) that it meets, in their places of the block. */
+static void meet(const Head *head, const Meeting *m, const uint32_t *keys, const uint32_t *query_t, float *to,
+                 const Scratch *o)
 {
-    int64_t last = head->start + tile - at;
+    unit_product(&o->unit, m->seen - m->hidden, (head->e + 1) / 2, keys + m->hidden * o->ep / 2, o->ep / 2, query_t,
+                 TILE, NULL, to + m->hidden * TILE, TILE);
+}
+
+/* output [ep x TILE] += the values (or keys) that the tile meets, transposed, times the pairs in o->column. */
+static void weigh(const Head *head, const Meeting *m, const uint32_t *keys_t, float *output, const Scratch *o)
+{
+    unit_product_add(&o->unit, head->e, (m->seen - m->hidden) / 2, keys_t + m->hidden / 2, KEYS / 2,
+                     o->column + m->hidden / 2 * TILE, TILE, output, TILE);
+}
+
+/* A tile of queries against what it meets of a block of keys. */
+static void attend_tile(const Head *head, const Meeting *meeting, const uint32_t *query_t, float *top, float *total,
+                        float *output, const Scratch *o)
+{
     float scale = head->scaling * LOG2_E;
-    unit_product(&o->unit, seen, (head->e + 1) / 2, o->key, o->ep / 2, query_t, TILE, NULL, o->score, TILE);
+    meet(head, meeting, o->key, query_t, o->score, o);
     for (int v = 0; v < TILE; v += LANES) {
         vec shrink;
-        bool shrinks =
-            last + v < seen - 1
-                ? soften(true, seen, last + v, scale, o->score + v, top + v, total + v, o->column + v, &shrink)
-                : soften(false, seen, last + v, scale, o->score + v, top + v, total + v, o->column + v, &shrink);
+        bool shrinks;
+        Meeting m = *meeting;
+        m.oldest += v, m.last += v;
+#define SOFTEN(mask) soften(mask, &m, scale, o->score + v, top + v, total + v, o->column + v, &shrink)
+        switch (meeting_mask(&m, LANES)) {
+        case MASK_WINDOW:
+            shrinks = SOFTEN(MASK_WINDOW);
+            break;
+        case MASK_CAUSAL:
+            shrinks = SOFTEN(MASK_CAUSAL);
+            break;
+        default:
+            shrinks = SOFTEN(MASK_NONE);
+        }
+#undef SOFTEN
         for (int64_t c = 0; shrinks && c < head->e; c++)
             store(output + c * TILE + v, load(output + c * TILE + v) * shrink);
     }
-    unit_product_add(&o->unit, head->e, seen / 2, o->value_t, KEYS / 2, o->column, TILE, output, TILE);
+    weigh(head, meeting, o->value_t, output, o);
 }
 
 /* The tiles' Y^T [ep x TILE], divided by the sums, into rows of y; queries first .. first+n-1. */
@@ -307,15 +355,15 @@ static void attend_block(const Backend *b, const Head *head, int64_t first, int6
         o->top[i] = -1e30f; /* no infinity, whose difference to itself is none */
         o->total[i] = 0;
     }
-    for (int64_t at = 0; at < end; at += KEYS) {
+    for (int64_t at = head_first(head, first); at < end; at += KEYS) {
         int64_t keys = least(end - at, KEYS);
         round_keys(b, head, ep, 1, at, keys, o->key);
         round_keys(b, head, ep, 2, at, keys, o->value);
         transpose_keys(o, o->value, o->value_t);
         for (int64_t tile = 0; tile < n; tile += TILE) {
-            int64_t seen = tile_sees(head, first + tile, at, keys);
-            if (seen > 0)
-                attend_tile(head, first + tile, at, seen, o->query_t + tile * ep / 2, o->top + tile, o->total + tile,
+            Meeting meeting = tile_meets(head, first + tile, at, keys);
+            if (meeting.seen > meeting.hidden)
+                attend_tile(head, &meeting, o->query_t + tile * ep / 2, o->top + tile, o->total + tile,
                             o->output + tile * ep, o);
         }
     }
@@ -333,7 +381,7 @@ static Scratch scratch_begin(const Backend *b, int64_t e, int64_t tokens)
 }
 
 static void causal_attention(Backend *b, const Rows *rows, int64_t d, int64_t heads, int64_t context, Array qkv,
-                             Real *CACHE, Array y, Real *LSE)
+                             const Real *CACHE, Array y, Real *LSE)
 {
     FOR_HEADS({
         Head head = head_at(b, rows, r, d, heads, h, context, qkv, CACHE);
@@ -348,8 +396,6 @@ static void causal_attention(Backend *b, const Rows *rows, int64_t d, int64_t he
             attend_block(b, &head, first, least(head.count - first, QUERIES), to, lse, heads, &o);
         unit_end();
     })
-    if (CACHE)
-        cache_append(rows, d, context, qkv, (float *)CACHE);
 }
 
 /* -- backward -- */
@@ -393,20 +439,28 @@ INLINE void store_row(uint32_t *to, vec low, vec high)
 #endif
 }
 
-/* Of a tile: weights and slopes of the scores from S^T and dP^T, as rows of the block and as pairs. */
-INLINE void tile_slopes(bool masked, int64_t seen, int64_t last, float scale, const float *top, const float *mean,
-                        uint32_t *weight, uint32_t *dscore, const Scratch *o)
+/* A tile's weights and slopes of the keys from .. to-1, which it does not meet. */
+INLINE void clear_keys(int64_t from, int64_t to, uint32_t *weight, uint32_t *dscore)
 {
-    ivec limit[2] = {lanes_numbered() + (int32_t)last, lanes_numbered() + (int32_t)(last + LANES)};
+    for (int64_t k = from; k < to; k++) {
+        memset(weight + k * (QUERIES / 2), 0, TILE / 2 * sizeof *weight);
+        memset(dscore + k * (QUERIES / 2), 0, TILE / 2 * sizeof *dscore);
+    }
+}
+
+/* Of a tile: weights and slopes of the scores from S^T and dP^T, as rows of the block and as pairs. */
+INLINE void tile_slopes(Mask mask, const Meeting *m, float scale, const float *top, const float *mean, uint32_t *weight,
+                        uint32_t *dscore, const Scratch *o)
+{
+    ivec from[2] = {lanes_numbered() + (int32_t)m->oldest, lanes_numbered() + (int32_t)(m->oldest + LANES)};
+    ivec to[2] = {lanes_numbered() + (int32_t)m->last, lanes_numbered() + (int32_t)(m->last + LANES)};
     vec lse[2] = {load(top), load(top + LANES)}, middle[2] = {load(mean), load(mean + LANES)};
-    for (int64_t k = 0; k < seen; k += 2) {
+    for (int64_t k = m->hidden; k < m->seen; k += 2) {
         vec p[2][2], ds[2][2];
         for (int i = 0; i < 2; i++) {
             for (int v = 0; v < 2; v++) {
                 int64_t at = (k + i) * TILE + v * LANES;
-                p[i][v] = exp2_near(load(o->score + at) * scale - lse[v]);
-                if (masked)
-                    p[i][v] = select_vec(limit[v] >= (int32_t)(k + i), p[i][v], splat(0));
+                p[i][v] = mask_key(mask, k + i, from[v], to[v], exp2_near(load(o->score + at) * scale - lse[v]), 0);
                 ds[i][v] = p[i][v] * (load(o->slope + at) - middle[v]);
             }
             store_row(weight + (k + i) * (QUERIES / 2), p[i][0], p[i][1]);
@@ -415,28 +469,35 @@ INLINE void tile_slopes(bool masked, int64_t seen, int64_t last, float scale, co
         for (int v = 0; v < 2; v++)
             store_pairs(o->column + k / 2 * TILE + v * LANES, pack_pairs(ds[0][v], ds[1][v]));
     }
-    for (int64_t k = seen; k < KEYS; k++) {
-        memset(weight + k * (QUERIES / 2), 0, TILE / 2 * sizeof *weight);
-        memset(dscore + k * (QUERIES / 2), 0, TILE / 2 * sizeof *dscore);
-    }
+    clear_keys(0, m->hidden, weight, dscore);
+    clear_keys(m->seen, KEYS, weight, dscore);
 }
 
 /* What the queries first .. first+n-1 give back through the block of keys in the scratch memory, from position `at`. n is a
  * multiple of GRAIN. */
 static void block_back(const Head *head, int64_t first, int64_t n, int64_t at, int64_t keys, const Scratch *o)
 {
-    int64_t ep = o->ep, e2 = (head->e + 1) / 2;
+    int64_t ep = o->ep;
     float scale = head->scaling * LOG2_E;
     for (int64_t i = 0; i < n; i += TILE) {
-        int64_t tile = first + i, seen = tile_sees(head, tile, at, keys), last = head->start + tile - at;
+        int64_t tile = first + i;
+        Meeting m = tile_meets(head, tile, at, keys);
         uint32_t *weight = o->weight + i / 2, *dscore = o->dscore + i / 2;
-        unit_product(&o->unit, seen, e2, o->key, ep / 2, o->query_t + tile * ep / 2, TILE, NULL, o->score, TILE);
-        unit_product(&o->unit, seen, e2, o->value, ep / 2, o->grad_t + tile * ep / 2, TILE, NULL, o->slope, TILE);
-        if (last < seen - 1)
-            tile_slopes(true, seen, last, scale, o->top + tile, o->total + tile, weight, dscore, o);
-        else
-            tile_slopes(false, seen, last, scale, o->top + tile, o->total + tile, weight, dscore, o);
-        unit_product_add(&o->unit, head->e, seen / 2, o->key_t, KEYS / 2, o->column, TILE, o->output + tile * ep, TILE);
+        meet(head, &m, o->key, o->query_t + tile * ep / 2, o->score, o);
+        meet(head, &m, o->value, o->grad_t + tile * ep / 2, o->slope, o);
+#define SLOPES(mask) tile_slopes(mask, &m, scale, o->top + tile, o->total + tile, weight, dscore, o)
+        switch (meeting_mask(&m, TILE)) {
+        case MASK_WINDOW:
+            SLOPES(MASK_WINDOW);
+            break;
+        case MASK_CAUSAL:
+            SLOPES(MASK_CAUSAL);
+            break;
+        default:
+            SLOPES(MASK_NONE);
+        }
+#undef SLOPES
+        weigh(head, &m, o->key_t, o->output + tile * ep, o);
     }
     for (int64_t c = 0; c < head->e; c += TILE) {
         unit_product_add(&o->unit, keys, n / 2, o->weight, QUERIES / 2, o->grad_pairs + first / 2 * ep + c, ep,
@@ -468,16 +529,16 @@ static void write_queries(const Head *head, Array dqkv, bool add, const Scratch 
 /* One head of one row: keys outermost, so that dk and dv of a block stay in the scratch memory. */
 static void head_back(const Backend *b, const Head *head, Array dqkv, bool add, const Scratch *o)
 {
-    int64_t end = head->start + head->count, ep = o->ep, all = pad(head->count);
-    for (int64_t at = 0; at < end; at += KEYS) {
-        int64_t keys = least(end - at, KEYS);
+    int64_t end = head->start + head->count, ep = o->ep;
+    for (int64_t at = head_first(head, 0); at < end; at += KEYS) {
+        int64_t keys = least(end - at, KEYS), reach = pad(head_reach(head, at + keys - 1));
         round_keys(b, head, ep, 1, at, keys, o->key);
         round_keys(b, head, ep, 2, at, keys, o->value);
         transpose_keys(o, o->key, o->key_t);
         memset(o->dkey, 0, (size_t)(KEYS * ep) * sizeof *o->dkey);
         memset(o->dvalue, 0, (size_t)(KEYS * ep) * sizeof *o->dvalue);
-        for (int64_t first = at > head->start ? (at - head->start) / GRAIN * GRAIN : 0; first < all; first += QUERIES)
-            block_back(head, first, least(all - first, QUERIES), at, keys, o);
+        for (int64_t first = at > head->start ? (at - head->start) / GRAIN * GRAIN : 0; first < reach; first += QUERIES)
+            block_back(head, first, least(reach - first, QUERIES), at, keys, o);
         for (int64_t k = at < head->start ? head->start - at : 0; k < keys; k++) {
             write_gradient(head, at + k - head->start, 1, head->scaling, o->dkey + k * ep, dqkv, add);
             write_gradient(head, at + k - head->start, 2, 1, o->dvalue + k * ep, dqkv, add);
@@ -507,6 +568,7 @@ static void causal_attention_back(Backend *b, const Rows *rows, int64_t d, int64
 void VARIANT_NAME(simd_attention_bf16)(Kernels *table)
 {
     table->causal_attention = causal_attention;
+    table->attention_keep = attention_keep;
     table->causal_attention_back = causal_attention_back;
     table->causal_attention_workspace = causal_attention_workspace;
 }
