@@ -60,7 +60,8 @@ static double decoding_bytes(const Decoding *d)
     for (size_t i = 0; i < p->count; i++)
         if (p->list[i]->role != PARAM_VECTOR && strcmp(p->list[i]->name, "position.weight") != 0)
             numbers += (double)p->list[i]->size;
-    double state = strcmp(c->arch, "transformer") == 0 ? 2 * (double)d->position : (double)c->order;
+    int64_t seen = c->window > 0 && c->window < d->position ? c->window : d->position;
+    double state = strcmp(c->arch, "transformer") == 0 ? 2 * (double)seen : (double)c->order;
     return numbers * each + (double)d->streams * state * (double)(c->dim * c->layers) * 4;
 }
 
@@ -74,7 +75,8 @@ static lmu_status decoding_measure(Decoding *d, const BenchOptions *o, double *m
     double start = machine_seconds();
     while (done < MOST && (o->steps ? (int64_t)done < o->steps : done < LEAST || machine_seconds() - start < SECONDS)) {
         double before = machine_seconds(), used = cpu_seconds();
-        if (d->position == d->model->config.context && strcmp(d->model->config.arch, "transformer") == 0)
+        if (d->position == d->model->config.context && d->model->config.window == 0 &&
+            strcmp(d->model->config.arch, "transformer") == 0)
             break;
         TRY(decoding_step(d));
         seconds[done] = machine_seconds() - before;
