@@ -169,6 +169,8 @@ void graph_bound(Tensor *integers, int64_t bound);
 /* In training, backward steps see by step_state what the run started from, and not what forward steps left there: for an operator
  * that overwrites what its backward step reads. Costs a copy of the state, in runs that are given one. */
 void graph_keep_start(Graph *g);
+/* Whether runs keep a copy of the state that they start from, for recomputation or graph_keep_start. */
+bool graph_keeps_start(const Graph *g);
 /* Records the first error of building; returns NULL. */
 Tensor *graph_fail(Graph *g, lmu_status status, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /* True if building may go on: no error so far and no input is NULL. */

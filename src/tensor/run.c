@@ -127,10 +127,15 @@ static void run_seed_gradient(Graph *g, const Run *run)
         KERNEL(g->backend, put_f64, step_numbers(g, g->result), run->result_gradient, tensor_gradient(g, g->result));
 }
 
+bool graph_keeps_start(const Graph *g)
+{
+    return (g->flags & GRAPH_RECOMPUTE) || g->keeps_start;
+}
+
 /* Forward steps overwrite the state that they start from: those that will run again need it once more, and some backward steps. */
 static lmu_status run_keep_start(Graph *g, const Run *run)
 {
-    if ((!(g->flags & GRAPH_RECOMPUTE) && !g->keeps_start) || !run->state)
+    if (!graph_keeps_start(g) || !run->state)
         return LMU_OK;
     if (g->start && g->start->rows != run->state->rows) {
         state_close(g->start);

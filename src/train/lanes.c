@@ -28,8 +28,8 @@ static lmu_status refuse_bounded(const Trainer *t)
     lmu_status status = graph_check_reach(t->graph, steps * t->config->length);
     return error_prefix(status,
                         "--carry: a lane goes on for %lld tokens and its state with it, for which the state of this "
-                        "%s is too small. Choose a model whose state has no limit (lmu, lmu-paper, lstm), a --context "
-                        "as long as that, or --no-carry: ",
+                        "%s is too small. Choose a model whose state has no limit (lmu, lmu-paper, lstm), a --window, "
+                        "a --context as long as that, or --no-carry: ",
                         (long long)(steps * t->config->length), t->model->arch->name);
 }
 
@@ -57,7 +57,7 @@ void lanes_close(Trainer *t)
 
 double lanes_pending_bytes(const Trainer *t)
 {
-    return t->carried && t->config->recompute ? (double)(t->carried->rows * state_row_bytes(t->carried)) : 0;
+    return t->carried && graph_keeps_start(t->graph) ? (double)(t->carried->rows * state_row_bytes(t->carried)) : 0;
 }
 
 void lanes_say(const Trainer *t)

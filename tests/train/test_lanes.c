@@ -13,7 +13,7 @@ enum { LENGTH = 32, LANES = 5 };
 /* What of a run differs from test to test. */
 typedef struct Options {
     const char *arch, *from;
-    int64_t steps, context;
+    int64_t steps, context, window;
     double rate;
     bool carry, recompute, resume, guarded;
     Progress *progress;
@@ -25,6 +25,7 @@ static lmu_status train(const char *name, const Options *options)
     ModelConfig model = small_config(options->arch);
     TrainReport report;
     model.context = options->context ? options->context : 4096;
+    model.window = options->window;
     config.data = strdup(scratch_path("corpus"));
     config.length = LENGTH;
     config.batch = LANES;
@@ -196,9 +197,10 @@ static void stopped_runs_go_on_as_if_unbroken(void **state)
     shard_close(&shard);
     static const char *const files[] = {"last/model.safetensors", "last/trainer.safetensors", "last/state.safetensors",
                                         "best/model.safetensors"};
-    static const char *const archs[] = {"lstm", "lmu-attention"};
-    for (int a = 0; a < 2; a++) {
-        Options options = {.arch = archs[a], .steps = pass + 4, .rate = 0.003, .carry = true};
+    static const char *const archs[] = {"lstm", "lmu-attention", "transformer"};
+    static const int64_t windows_of[] = {0, 0, 20};
+    for (int a = 0; a < 3; a++) {
+        Options options = {.arch = archs[a], .window = windows_of[a], .steps = pass + 4, .rate = 0.003, .carry = true};
         directory_remove(scratch_path("unbroken"));
         assert_done(train("unbroken", &options));
         const int64_t places[] = {1, 2, 3, 10, 3 * pass - 1, 3 * pass, 3 * pass + 1, 3 * pass + 4};
@@ -242,6 +244,9 @@ static void a_bounded_state_is_refused_before_training(void **state)
         options.context = 4 * LENGTH;
         assert_done(train("bounded", &options));
         directory_remove(scratch_path("bounded"));
+        options.context = options.window = LENGTH / 2; /* which bounds nothing */
+        assert_done(train("bounded", &options));
+        directory_remove(scratch_path("bounded"));
     }
     Options passes = {.arch = "transformer", .steps = lane / LENGTH + 2, .context = lane, .carry = true};
     assert_done(train("bounded", &passes));
@@ -271,7 +276,8 @@ static void broken_states_are_refused(void **state)
     assert_refused(train("broken", &resumed), LMU_IO, why);
     assert_refused(train("broken", &resumed), LMU_IO, "state.safetensors: cannot open");
     write_state("state.0", SAFETENSORS_F32, LANES, numbers);
-    assert_refused(train("broken", &resumed), LMU_MISMATCH, "state.safetensors: tensor \"state.0\" is F32 (5); F32 (5, 32) is needed");
+    assert_refused(train("broken", &resumed), LMU_MISMATCH,
+                   "state.safetensors: tensor \"state.0\" is F32 (5); F32 (5, 32) is needed");
     assert_refused(train("broken", &resumed), LMU_MISMATCH, why);
     scratch_text("broken/last/state.safetensors", "nothing of the kind");
     assert_refused(train("broken", &resumed), LMU_FORMAT, why);
