@@ -19,6 +19,11 @@ static const Field fields[] = {
     FIELD_REALS_OF(ModelConfig, theta, "32", 0.1, 1e6, "steps",
                    "window of the Legendre memory; one for all layers or a comma-separated list with one for each"),
     FIELD_FLAG_OF(ModelConfig, scaled, "false", "keep the memory in the basis in which it is dissipative"),
+    FIELD_CHOICE_OF(
+        ModelConfig, init, "uniform", INIT_STYLES,
+        "how matrices start; uniform: in +-1/sqrt(inputs); gpt2: normal of deviation 0.02, those that end a "
+        "residual branch smaller by sqrt(2 layers); zero: as uniform, those that end a branch 0. Biases start "
+        "at 0 but for uniform"),
     FIELD_CHOICE_OF(ModelConfig, norm, "layer", "layer|rms|none", "kind of norm"),
     FIELD_CHOICE_OF(ModelConfig, feed_forward, "gelu", "gelu|relu|relu2|swiglu", "kind of feed-forward network"),
     FIELD_REAL_OF(ModelConfig, feed_width, "4", 0.01, 64, "times dim", "width of the feed-forward network"),

@@ -6,6 +6,13 @@
 
 #define ARCHITECTURE_DEFAULT "lmu"
 
+typedef enum InitStyle {
+    INIT_STYLE_UNIFORM,
+    INIT_STYLE_GPT2,
+    INIT_STYLE_ZERO
+} InitStyle; /* INIT_STYLES in this order */
+#define INIT_STYLES "uniform|gpt2|zero"
+
 typedef struct ModelConfig {
     char *arch;         /* a name of the registry */
     int64_t vocabulary; /* V; comes from the tokenizer */
@@ -13,6 +20,7 @@ typedef struct ModelConfig {
     int64_t order, reduced; /* Q and P; reduced 0: P = Q */
     RealList theta;         /* one for all layers, or one for each */
     bool scaled;
+    int init;          /* InitStyle */
     int norm;          /* NormKind */
     int feed_forward;  /* FeedForwardKind */
     double feed_width; /* F in multiples of dim */

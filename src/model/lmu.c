@@ -13,7 +13,7 @@ static Tensor *block(Graph *g, const ModelConfig *c, int64_t layer, bool attends
 
     Tensor *m = nn_norm(g, x, norm, "memory.norm");
     m = nn_implicit_attention(g, m, &legendre, c->reduced ? c->reduced : c->order, "memory");
-    m = nn_linear(g, m, c->dim, false, "memory.out");
+    m = nn_projection(g, m, c->dim, false, "memory.out");
     x = op_add(g, x, op_dropout(g, m, c->dropout));
     if (attends) {
         AttentionSpec attention = {model_config_heads(c), c->context, c->window};
@@ -48,7 +48,7 @@ static Tensor *build_hybrid(Graph *g, const ModelConfig *c, Tensor *ids, Tensor 
 const Architecture architecture_lmu = {
     .name = "lmu",
     .summary = "Legendre memory with implicit self-attention; defaults that we would choose",
-    .defaults = "",
+    .defaults = "init=zero",
     .causal = true,
     .build = build,
 };
@@ -56,7 +56,7 @@ const Architecture architecture_lmu = {
 const Architecture architecture_lmu_paper = {
     .name = "lmu-paper",
     .summary = "the model of Chilkuri et al. 2021: order 8, theta 32, gelu feed-forward of 4 dim",
-    .defaults = "order=8 reduced=8 theta=32 scaled=false norm=layer feed_forward=gelu feed_width=4",
+    .defaults = "order=8 reduced=8 theta=32 scaled=false norm=layer feed_forward=gelu feed_width=4 init=zero",
     .causal = true,
     .build = build,
 };
@@ -64,7 +64,7 @@ const Architecture architecture_lmu_paper = {
 const Architecture architecture_lmu_attention = {
     .name = "lmu-attention",
     .summary = "the LMU with causal attention in every second block, without positions",
-    .defaults = "",
+    .defaults = "init=zero",
     .causal = true,
     .build = build_hybrid,
 };

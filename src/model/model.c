@@ -1,5 +1,6 @@
 #include "model/model.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,6 +36,20 @@ static Tensor *model_body(Graph *g, const Model *model, Tensor **embedding)
     return model->arch->build(g, &model->config, graph_ids(g), *embedding);
 }
 
+/* --init: the layers have asked for uniform numbers. */
+static void model_init(Params *params, const ModelConfig *config)
+{
+    for (size_t i = 0; i < params->count && config->init != INIT_STYLE_UNIFORM; i++) {
+        Param *param = params->list[i];
+        bool branch = param->role == PARAM_BRANCH, matrix = branch || param->role == PARAM_MATRIX;
+        double scale = branch ? 0.02 / sqrt(2 * (double)config->layers) : 0.02;
+        if (matrix && config->init == INIT_STYLE_GPT2)
+            param->init = (Init){INIT_NORMAL, scale};
+        else if (branch || (!matrix && param->init.kind == INIT_UNIFORM))
+            param->init = (Init){INIT_ZEROS, 0};
+    }
+}
+
 lmu_status model_open(Backend *backend, const ModelConfig *config, Model **out)
 {
     lmu_status status;
@@ -50,6 +65,7 @@ lmu_status model_open(Backend *backend, const ModelConfig *config, Model **out)
     Tensor *embedding;
     model_body(g, model, &embedding);
     ATTEMPT(graph_status(g));
+    model_init(model->params, &model->config);
     *out = model;
     model = NULL;
 done:

@@ -41,7 +41,7 @@ static Tensor *build(Graph *g, const ModelConfig *c, Tensor *ids, Tensor *embedd
 const Architecture architecture_transformer = {
     .name = "transformer",
     .summary = "GPT-2 style: causal attention, learned positions, a fixed context",
-    .defaults = "",
+    .defaults = "init=gpt2",
     .causal = true,
     .build = build,
 };

@@ -10,7 +10,7 @@ static Tensor *block(Graph *g, const ModelConfig *c, Tensor *x /* [N x D] */, Te
     FeedForward feed = {.kind = (FeedForwardKind)c->feed_forward,
                         .width = (int64_t)(c->feed_width * (double)c->dim + 0.5),
                         .dropout = c->dropout,
-                        .projection = true};
+                        .unbiased = true};
     AttentionSpec attention = {model_config_heads(c), c->context, c->window};
     NormKind norm = (NormKind)c->norm;
 
@@ -35,7 +35,7 @@ static Tensor *build(Graph *g, const ModelConfig *c, Tensor *ids, Tensor *embedd
 const Architecture architecture_transformer_modern = {
     .name = "transformer-modern",
     .summary = "rotary positions, normalised queries and keys, RMS norm, relu squared, no biases",
-    .defaults = "norm=rms feed_forward=relu2",
+    .defaults = "norm=rms feed_forward=relu2 init=zero",
     .causal = true,
     .build = build,
 };

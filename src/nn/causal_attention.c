@@ -9,7 +9,7 @@ Tensor *nn_causal_attention(Graph *g, Tensor *x, const AttentionSpec *spec, bool
     graph_scope(g, "%s", name);
     Tensor *y = nn_linear(g, x, 3 * dim, bias, "qkv");
     y = op_causal_attention(g, y, spec->heads, spec->context, spec->window);
-    y = nn_linear(g, y, dim, bias, "out");
+    y = nn_projection(g, y, dim, bias, "out");
     graph_scope_end(g);
     return y;
 }

@@ -3,14 +3,14 @@
 
 #include "nn/nn.h"
 
-static Tensor *linear_layer(Graph *g, Tensor *x, int64_t dim, bool bias, InitKind kind, const char *name)
+static Tensor *linear_layer(Graph *g, Tensor *x, int64_t dim, bool bias, ParamRole role, const char *name)
 {
     if (!graph_ready(g, 1, &x))
         return NULL;
     int64_t inputs = x->shape[x->rank - 1];
-    Init init = {kind, 1 / sqrt((double)inputs)};
+    Init init = {INIT_UNIFORM, 1 / sqrt((double)inputs)};
     graph_scope(g, "%s", name);
-    Tensor *weight = graph_param(g, "weight", 2, (int64_t[]){dim, inputs}, init, PARAM_MATRIX);
+    Tensor *weight = graph_param(g, "weight", 2, (int64_t[]){dim, inputs}, init, role);
     Tensor *offset = bias ? graph_param(g, "bias", 1, &dim, init, PARAM_VECTOR) : NULL;
     Tensor *y = op_linear(g, x, weight, offset);
     graph_scope_end(g);
@@ -19,12 +19,12 @@ static Tensor *linear_layer(Graph *g, Tensor *x, int64_t dim, bool bias, InitKin
 
 Tensor *nn_linear(Graph *g, Tensor *x, int64_t dim, bool bias, const char *name)
 {
-    return linear_layer(g, x, dim, bias, INIT_UNIFORM, name);
+    return linear_layer(g, x, dim, bias, PARAM_MATRIX, name);
 }
 
-Tensor *nn_projection(Graph *g, Tensor *x, int64_t dim, const char *name)
+Tensor *nn_projection(Graph *g, Tensor *x, int64_t dim, bool bias, const char *name)
 {
-    return linear_layer(g, x, dim, false, INIT_ZEROS, name);
+    return linear_layer(g, x, dim, bias, PARAM_BRANCH, name);
 }
 
 Tensor *nn_norm(Graph *g, Tensor *x, NormKind kind, const char *name)
@@ -51,14 +51,14 @@ Tensor *nn_feed_forward(Graph *g, Tensor *x, const FeedForward *spec, const char
     if (!graph_ready(g, 1, &x))
         return NULL;
     int64_t dim = x->shape[1];
-    bool gated = spec->kind == FEED_SWIGLU, bias = !gated && !spec->projection;
+    bool gated = spec->kind == FEED_SWIGLU, bias = !gated && !spec->unbiased;
     graph_scope(g, "%s", name);
     Tensor *h = nn_linear(g, x, spec->width, bias, "up");
     if (gated)
         h = op_multiply(g, op_activation(g, ACTIVATION_SILU, nn_linear(g, x, spec->width, false, "gate")), h);
     else
         h = op_activation(g, activations[spec->kind], h);
-    h = spec->projection ? nn_projection(g, h, dim, "down") : nn_linear(g, h, dim, bias, "down");
+    h = nn_projection(g, h, dim, bias, "down");
     h = op_dropout(g, h, spec->dropout);
     graph_scope_end(g);
     return h;

@@ -1,7 +1,7 @@
 /* Layers: operators with the parameters that they need, which are named inside a scope of the layer's name.
  *
- * Shapes: N tokens, D channels, F feed-forward width. Initialisation is PyTorch's: a linear layer's weight and bias are uniform
- * in +-1/sqrt(inputs). */
+ * Shapes: N tokens, D channels, F feed-forward width. Initialisation is PyTorch's, a linear layer's weight and bias uniform in
+ * +-1/sqrt(inputs), unless the model's --init says otherwise. */
 #ifndef LMU_NN_NN_H
 #define LMU_NN_NN_H
 
@@ -10,8 +10,8 @@
 /* NAME.weight [dim x inputs], NAME.bias [dim] if `bias`. */
 Tensor *nn_linear(Graph *g, Tensor *x, int64_t dim, bool bias, const char *name);
 
-/* The same without bias and with a weight that starts at 0: what it adds to the residual stream grows from nothing. */
-Tensor *nn_projection(Graph *g, Tensor *x, int64_t dim, const char *name);
+/* The same at the end of a branch that is added to the residual stream: how the weight starts is for the model's --init to say. */
+Tensor *nn_projection(Graph *g, Tensor *x, int64_t dim, bool bias, const char *name);
 
 /* NAME.weight [D] and, for NORM_LAYER, NAME.bias [D]; x itself for NORM_NONE. */
 Tensor *nn_norm(Graph *g, Tensor *x, NormKind kind, const char *name);
@@ -22,9 +22,9 @@ typedef struct FeedForward {
     FeedForwardKind kind;
     int64_t width; /* F */
     double dropout;
-    bool projection; /* NAME.down is an nn_projection, and nothing has a bias */
+    bool unbiased; /* nothing has a bias */
 } FeedForward;
-/* NAME.up, NAME.down, with biases (none for SWIGLU, which has NAME.gate too, and with `projection`). */
+/* NAME.up and, an nn_projection, NAME.down, with biases (none for SWIGLU, which has NAME.gate too, and with `unbiased`). */
 Tensor *nn_feed_forward(Graph *g, Tensor *x, const FeedForward *spec, const char *name);
 
 /* Implicit self-attention on a Legendre memory of x [N x D]: NAME.qkv.weight [3P x Q], NAME.qkv.bias [3P], NAME.pool [P]; weight and
@@ -41,8 +41,7 @@ typedef struct AttentionSpec {
  * `window`, or else `context`, tokens a row. */
 Tensor *nn_causal_attention(Graph *g, Tensor *x, const AttentionSpec *spec, bool bias, const char *name);
 
-/* The same without positions in x and without biases: queries and keys are normalised and turned by op_rope, and NAME.out is an
- * nn_projection. angles [N x D/H] of op_rope_angles. The state holds the keys as turned. */
+/* The same without positions in x and without biases: queries and keys are normalised and turned by op_rope. angles [N x D/H] of op_rope_angles. The state holds the keys as turned. */
 Tensor *nn_rope_attention(Graph *g, Tensor *x, Tensor *angles, const AttentionSpec *spec, const char *name);
 
 /* LSTM of H cells: NAME.input [4H x D] with a bias, NAME.recurrent [4H x H]; state [2H] a row. */

@@ -20,6 +20,7 @@ typedef struct Init {
 
 typedef enum ParamRole {
     PARAM_MATRIX, /* decays */
+    PARAM_BRANCH, /* a matrix whose product ends a branch that is added to the residual stream */
     PARAM_VECTOR, /* norms, biases, the Legendre vectors: no decay */
     PARAM_TABLE,  /* token and position tables: decay, but not among the non-embedding parameters */
 } ParamRole;

@@ -35,7 +35,7 @@ static int64_t greatest_side(const Param *param)
 
 bool muon_moves(const Param *param)
 {
-    return param->role == PARAM_MATRIX && param->rank == 2;
+    return (param->role == PARAM_MATRIX || param->role == PARAM_BRANCH) && param->rank == 2;
 }
 
 void muon_close(Muon *muon)

@@ -39,7 +39,7 @@ static void round_parameters(Params *params)
     KERNEL(params->backend, get_f64, params->length, params->values, values);
     for (size_t k = 0; k < params->count; k++) {
         const Param *param = params->list[k];
-        bool closed = param->init.kind == INIT_ZEROS && param->role == PARAM_MATRIX;
+        bool closed = param->init.kind == INIT_ZEROS && param->role == PARAM_BRANCH;
         for (int64_t i = param->offset; closed && i < param->offset + param->size; i++)
             values[i] = random_normal(random_key(SEED, "law zeros", k, 0), (uint64_t)i) /
                         sqrt(3 * (double)param->shape[1]); /* as wide as those of a linear layer */
