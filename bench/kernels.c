@@ -20,6 +20,7 @@ enum {
     V = 8192,
     H = 4,
     BLOCK = 256,
+    GROUPS = 16, /* of channels, where they have a theta each */
     CHUNKS = N / LEGENDRE_CHUNK
 };
 enum { NUMBERS = 4 * 1024 * 1024, ARRAYS = 6 }; /* of an array: N x F, the largest operand */
@@ -81,16 +82,37 @@ static void run_rows(Bench *k, int64_t n)
 WORK(run_rows_1, run_rows(k, 1);)
 WORK(run_rows_32, run_rows(k, 32);)
 
-WORK(run_scan, LegendreShape shape = {D, k->order};
-     KERNEL(k->b, legendre_scan, &shape, LEGENDRE_CHUNKED, &k->rows, k->chunk_matrix, x[0], NULL, x[3]);)
-WORK(run_implicit, LegendreShape shape = {D, k->order}; AttentionParameters p = {k->order, s[0], s[1], s[2]};
-     KERNEL(k->b, implicit_attention, &shape, &p, &k->rows, k->chunk_matrix, x[0], x[3], typed(k, x[1]));)
-WORK(run_implicit_back, LegendreShape shape = {D, k->order}; AttentionParameters p = {k->order, s[0], s[1], s[2]};
-     AttentionGradients g = {k->gradients, real_at(k->b, k->gradients, 1024), real_at(k->b, k->gradients, 2048), false,
-                             false, false};
-     run_scan(k); /* the boundaries, which the backward pass overwrites */
-     KERNEL(k->b, implicit_attention_back, &shape, &p, &k->rows, k->chunk_matrix, x[0], x[3], typed(k, x[1]), x[2],
-            false, &g);)
+static void scan(Bench *k, int64_t groups)
+{
+    LegendreShape shape = {D, k->order, groups};
+    KERNEL(k->b, legendre_scan, &shape, LEGENDRE_CHUNKED, &k->rows, k->chunk_matrix, k->array[0], NULL, k->array[3]);
+}
+WORK(run_scan, scan(k, 1);)
+WORK(run_scan_groups, scan(k, GROUPS);)
+
+static void implicit(Bench *k, int64_t groups)
+{
+    LegendreShape shape = {D, k->order, groups};
+    AttentionParameters p = {k->order, k->small[0], k->small[1], k->small[2]};
+    KERNEL(k->b, implicit_attention, &shape, &p, &k->rows, k->chunk_matrix, k->array[0], k->array[3],
+           typed(k, k->array[1]));
+}
+WORK(run_implicit, implicit(k, 1);)
+WORK(run_implicit_groups, implicit(k, GROUPS);)
+
+static void implicit_back(Bench *k, int64_t groups)
+{
+    LegendreShape shape = {D, k->order, groups};
+    AttentionParameters p = {k->order, k->small[0], k->small[1], k->small[2]};
+    AttentionGradients g = {
+        k->gradients, real_at(k->b, k->gradients, 1024), real_at(k->b, k->gradients, 2048), false, false, false};
+    scan(k, groups); /* the boundaries, which the backward pass overwrites */
+    KERNEL(k->b, implicit_attention_back, &shape, &p, &k->rows, k->chunk_matrix, k->array[0], k->array[3],
+           typed(k, k->array[1]), k->array[2], false, &g);
+}
+WORK(run_implicit_back, implicit_back(k, 1);)
+WORK(run_implicit_groups_back, implicit_back(k, GROUPS);)
+
 WORK(run_causal, KERNEL(k->b, causal_attention, &k->rows, D, H, T, typed(k, x[0]), NULL, typed(k, x[1]), x[2]);)
 WORK(run_causal_back, KERNEL(k->b, causal_attention_back, &k->rows, D, H, T, typed(k, x[0]), NULL, typed(k, x[1]), x[2],
                              typed(k, x[3]), typed(k, x[4]), false);)
@@ -134,6 +156,9 @@ static const Kernel kernels[] = {
     {"implicit_attention_16", run_implicit, 16, IMPLICIT(16), 0, 0, 0, true},
     {"implicit_attention_back_8", run_implicit_back, 8, 2 * IMPLICIT(8), 0, 0, 0, true},
     {"implicit_attention_back_16", run_implicit_back, 16, 2 * IMPLICIT(16), 0, 0, 0, true},
+    {"legendre_scan_groups_8", run_scan_groups, 8, SCAN(8), 0, 0, 0, false},
+    {"implicit_attention_groups_8", run_implicit_groups, 8, IMPLICIT(8), 0, 0, 0, true},
+    {"implicit_attention_groups_back_8", run_implicit_groups_back, 8, 2 * IMPLICIT(8), 0, 0, 0, true},
     {"causal_attention", run_causal, 0, 2.0 * N *D *T, 0, 0, 0, true},
     {"causal_attention_back", run_causal_back, 0, 4.0 * N *D *T, 0, 0, 0, true},
 };
@@ -165,11 +190,13 @@ static lmu_status legendre(Bench *k, int64_t order)
 {
     static double abar[LEGENDRE_ORDER_LIMIT * LEGENDRE_ORDER_LIMIT], bbar[LEGENDRE_ORDER_LIMIT];
     static double w[LEGENDRE_CHUNK * 16 * (16 + LEGENDRE_CHUNK)];
-    LegendreShape shape = {D, order};
+    LegendreShape shape = {D, order, GROUPS};
+    int64_t numbers = legendre_system_numbers(&shape);
     k->order = order;
     TRY(legendre_discretise(order, 32, false, abar, bbar));
     legendre_chunk_matrix(order, LEGENDRE_CHUNK, abar, bbar, w);
-    KERNEL(k->b, put_f64, LEGENDRE_CHUNK * order * (order + LEGENDRE_CHUNK), w, k->chunk_matrix);
+    for (int64_t i = 0; i < GROUPS; i++) /* one system again and again, as far as the kernels know many */
+        KERNEL(k->b, put_f64, numbers, w, real_at(k->b, k->chunk_matrix, i * numbers));
     TRY(backend_reserve(k->b, k->b->kernels->legendre_workspace(k->b, &shape, order)));
     run_scan(k);
     return LMU_OK;
@@ -186,7 +213,7 @@ static lmu_status bench_open(int64_t threads, ComputeChoice compute, Bench *k)
     for (int i = 0; i < 4; i++)
         TRY(backend_alloc(k->b, 4 * F * sizeof(float), &k->small[i]));
     TRY(backend_alloc(k->b, N * sizeof *k->ids, &k->ids));
-    TRY(backend_alloc(k->b, sizeof(double) * LEGENDRE_CHUNK * 16 * (16 + LEGENDRE_CHUNK), &k->chunk_matrix));
+    TRY(backend_alloc(k->b, sizeof(double) * GROUPS * LEGENDRE_CHUNK * 16 * (16 + LEGENDRE_CHUNK), &k->chunk_matrix));
     TRY(backend_alloc(k->b, NUMBERS * sizeof(float), &k->gradients));
     TRY(backend_alloc(k->b, k->half ? t->packed_bytes_bf16(k->b, 4 * F, F) : t->packed_bytes(k->b, 4 * F, F),
                       &k->packed));
@@ -207,7 +234,7 @@ static lmu_status bench_open(int64_t threads, ComputeChoice compute, Bench *k)
 
 static lmu_status bench_kernel(Bench *k, const Kernel *kernel, double ceiling)
 {
-    double seconds, scan = 0, reference, bytes = 4 * kernel->floats + (k->half ? 2 : 4) * kernel->typed;
+    double seconds, scanning = 0, reference, bytes = 4 * kernel->floats + (k->half ? 2 : 4) * kernel->typed;
     TRY(fill(k));
     if (kernel->order)
         TRY(legendre(k, kernel->order));
@@ -216,8 +243,10 @@ static lmu_status bench_kernel(Bench *k, const Kernel *kernel, double ceiling)
     else
         KERNEL(k->b, pack, 4 * F, F, k->array[3], k->packed);
     if (kernel->work == run_implicit_back)
-        scan = measure(run_scan, k);
-    seconds = measure(kernel->work, k) - scan;
+        scanning = measure(run_scan, k);
+    if (kernel->work == run_implicit_groups_back)
+        scanning = measure(run_scan_groups, k);
+    seconds = measure(kernel->work, k) - scanning;
     json_t *line =
         json_pack("{s:s, s:s, s:f}", "bench", "kernel", "kernel", kernel->name, "microseconds", 1e6 * seconds);
     if (kernel->flops > 0) {

@@ -31,12 +31,19 @@ typedef struct Product {
     int64_t m, n, k;
 } Product;
 
-/* Legendre memory of order q on D channels. W [C*Q x (Q+C)] is the chunk matrix of legendre_system.h:
- * [M_1..M_c] = W [M_0; x_1..x_c] for any c <= C = LEGENDRE_CHUNK. A row's chunks start at its first token. The recurrent form
- * uses only Abar and Bbar, which are the first Q rows of W. */
+/* Legendre memory of order q on D channels, in G groups of D/G neighbours with a system each, one behind the other in
+ * W [G x C*Q x (Q+C)]. A system's matrix is the chunk matrix of legendre_system.h: [M_1..M_c] = W_g [M_0; x_1..x_c] for any
+ * c <= C = LEGENDRE_CHUNK. A row's chunks start at its first token. The recurrent form uses only Abar and Bbar, which are the
+ * first Q rows of W_g. */
 typedef struct LegendreShape {
-    int64_t channels, order;
+    int64_t channels, order, groups;
 } LegendreShape;
+
+/* Numbers of one system's W. */
+static inline int64_t legendre_system_numbers(const LegendreShape *s)
+{
+    return LEGENDRE_CHUNK * s->order * (s->order + LEGENDRE_CHUNK);
+}
 
 typedef enum LegendreForm { LEGENDRE_RECURRENT, LEGENDRE_CHUNKED } LegendreForm;
 

@@ -13,7 +13,8 @@
 #include "base/error.h"
 
 #define LEGENDRE_ORDER_LIMIT 256
-#define LEGENDRE_CHUNK 16 /* C, steps a chunk, of every operator */
+#define LEGENDRE_GROUP_LIMIT 64 /* groups of channels with a system each */
+#define LEGENDRE_CHUNK 16       /* C, steps a chunk, of every operator */
 
 /* exp(x) of an n x n matrix (row-major) by scaling and squaring of a Pade approximant of order 13 (Higham 2005). */
 lmu_status matrix_exponential(int64_t n, const double *x, double *out);

@@ -18,6 +18,9 @@ static const Field fields[] = {
                    "rows q' of implicit attention's queries, keys and values; 0 means the order"),
     FIELD_REALS_OF(ModelConfig, theta, "32", 0.1, 1e6, "steps",
                    "window of the Legendre memory; one for all layers or a comma-separated list with one for each"),
+    FIELD_REALS_OF(
+        ModelConfig, theta_groups, NULL, 0.1, 1e6, "steps",
+        "windows of as many groups of neighbouring channels, of dim / groups each, in every layer; instead of theta"),
     FIELD_FLAG_OF(ModelConfig, scaled, "false", "keep the memory in the basis in which it is dissipative"),
     FIELD_CHOICE_OF(
         ModelConfig, init, "uniform", INIT_STYLES,
@@ -116,6 +119,15 @@ static lmu_status config_check_theta(const ModelConfig *config)
     if (config->theta.count != 1 && config->theta.count != config->layers)
         return error_set(LMU_USAGE, "theta has %d values for %lld layers: give one, or one for each layer",
                          config->theta.count, (long long)config->layers);
+    if (config->theta_groups.count > 0 && config->theta.count > 1)
+        return error_set(LMU_USAGE, "theta gives each layer a window and theta_groups each group of channels: give one "
+                                    "of the two");
+    if (config->theta_groups.count > 0 && config->dim % config->theta_groups.count != 0)
+        return error_set(
+            LMU_USAGE,
+            "%lld channels cannot be divided into the %d groups of theta_groups: dim must be a multiple of "
+            "their number",
+            (long long)config->dim, config->theta_groups.count);
     return LMU_OK;
 }
 

@@ -19,6 +19,7 @@ typedef struct ModelConfig {
     int64_t dim, layers;
     int64_t order, reduced; /* Q and P; reduced 0: P = Q */
     RealList theta;         /* one for all layers, or one for each */
+    RealList theta_groups;  /* one for each group of channels, in all layers; none: theta */
     bool scaled;
     int init;          /* InitStyle */
     int norm;          /* NormKind */

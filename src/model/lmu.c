@@ -5,7 +5,9 @@
 
 static Tensor *block(Graph *g, const ModelConfig *c, int64_t layer, bool attends, Tensor *x /* [N x D] */)
 {
-    LegendreSpec legendre = {c->order, c->theta.value[c->theta.count > 1 ? layer : 0], c->scaled};
+    LegendreSpec legendre = {c->order, 1, &c->theta.value[c->theta.count > 1 ? layer : 0], c->scaled};
+    if (c->theta_groups.count > 0)
+        legendre.groups = c->theta_groups.count, legendre.theta = c->theta_groups.value;
     FeedForward feed = {.kind = (FeedForwardKind)c->feed_forward,
                         .width = (int64_t)(c->feed_width * (double)c->dim + 0.5),
                         .dropout = c->dropout};

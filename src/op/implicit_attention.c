@@ -61,7 +61,7 @@ const Operator operator_implicit_attention = {.name = "implicit_attention",
 
 Tensor *op_implicit_attention(Graph *g, Tensor *x, Tensor *l, Tensor *bias, Tensor *p, const LegendreSpec *legendre)
 {
-    Tensor *w = legendre_constant(g, legendre);
+    Tensor *w = x ? legendre_constant(g, legendre, x->shape[1]) : NULL;
     NodeSpec spec = {
         .inputs = 5, .in = {x, l, bias, p, w}, .lead = LEAD_TOKENS, .rank = 2, .saves = 1, .saved_lead = {LEAD_CHUNKS}};
     if (!graph_ready(g, 5, spec.in))
@@ -73,7 +73,7 @@ Tensor *op_implicit_attention(Graph *g, Tensor *x, Tensor *l, Tensor *bias, Tens
     if (x->rank != 2 || x->lead != LEAD_TOKENS || l->rank != 2 || l->shape[0] != 3 * reduced ||
         l->shape[1] != legendre->order || bias->shape[0] != 3 * reduced)
         return graph_fail(g, LMU_USAGE, "implicit attention takes x [N x D], l [3P x Q], bias [3P] and p [P]");
-    Implicit attributes = {.shape = {x->shape[1], legendre->order}, .reduced = reduced};
+    Implicit attributes = {.shape = {x->shape[1], legendre->order, legendre->groups}, .reduced = reduced};
     Backend *b = graph_backend(g);
     spec.shape[1] = x->shape[1];
     spec.state = spec.saved_numbers[0] = legendre->order * x->shape[1];

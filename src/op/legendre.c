@@ -40,46 +40,71 @@ static double flops(const Node *node, int64_t length)
 const Operator operator_legendre_memory = {
     .name = "legendre_memory", .forward = forward, .backward = backward, .looks_back = true, .flops = flops};
 
-Tensor *legendre_constant(Graph *g, const LegendreSpec *spec)
+/* Names a system for all layers that have it: solving it takes far longer than finding it. */
+static void constant_name(const LegendreSpec *spec, size_t size, char *name)
+{
+    size_t used =
+        (size_t)snprintf(name, size, "legendre %lld%s", (long long)spec->order, spec->scaled ? " scaled" : "");
+    for (int64_t i = 0; i < spec->groups; i++)
+        used += (size_t)snprintf(name + used, size - used, " %a", spec->theta[i]);
+}
+
+/* w [G x C*Q x (Q+C)] */
+static lmu_status chunk_matrices(const LegendreSpec *spec, double *w)
+{
+    int64_t q = spec->order;
+    double *abar;
+    TRY(memory_new(&abar, (size_t)(q * q + q), sizeof *abar, "a Legendre system"));
+    lmu_status status = LMU_OK;
+    for (int64_t i = 0; status == LMU_OK && i < spec->groups; i++) {
+        status = legendre_discretise(q, spec->theta[i], spec->scaled, abar, abar + q * q);
+        if (status == LMU_OK)
+            legendre_chunk_matrix(q, LEGENDRE_CHUNK, abar, abar + q * q,
+                                  w + i * LEGENDRE_CHUNK * q * (q + LEGENDRE_CHUNK));
+    }
+    free(abar);
+    return status;
+}
+
+Tensor *legendre_constant(Graph *g, const LegendreSpec *spec, int64_t channels)
 {
     if (!graph_ready(g, 0, NULL))
         return NULL;
-    int64_t q = spec->order, shape[2] = {LEGENDRE_CHUNK * q, q + LEGENDRE_CHUNK};
+    int64_t q = spec->order, shape[2] = {spec->groups * LEGENDRE_CHUNK * q, q + LEGENDRE_CHUNK};
     if (q < 1 || q > LEGENDRE_ORDER_LIMIT)
         return graph_fail(g, LMU_USAGE, "a Legendre memory of order %lld: the order must be 1 to %d", (long long)q,
                           LEGENDRE_ORDER_LIMIT);
-    char name[64]; /* layers of the same system share it: solving it takes far longer than finding it */
-    snprintf(name, sizeof name, "legendre %lld %a%s", (long long)q, spec->theta, spec->scaled ? " scaled" : "");
+    if (spec->groups < 1 || spec->groups > LEGENDRE_GROUP_LIMIT || channels % spec->groups != 0)
+        return graph_fail(
+            g, LMU_USAGE,
+            "a Legendre memory of %lld channels in %lld groups: groups must be 1 to %d and divide the channels",
+            (long long)channels, (long long)spec->groups, LEGENDRE_GROUP_LIMIT);
+    char name[64 + 32 * LEGENDRE_GROUP_LIMIT];
+    constant_name(spec, sizeof name, name);
     Tensor *constant = graph_constant_find(g, name);
     if (constant)
         return constant;
-    double *space;
-    lmu_status status =
-        memory_new(&space, (size_t)(q * q + q + shape[0] * shape[1]), sizeof *space, "a Legendre system");
+    double *w;
+    lmu_status status = memory_new(&w, (size_t)(shape[0] * shape[1]), sizeof *w, "a Legendre system");
     if (status != LMU_OK)
         return graph_fail(g, status, "%s", lmu_error_message());
-    double *abar = space, *bbar = abar + q * q, *w = bbar + q;
-    status = legendre_discretise(q, spec->theta, spec->scaled, abar, bbar);
-    if (status == LMU_OK) {
-        legendre_chunk_matrix(q, LEGENDRE_CHUNK, abar, bbar, w);
-        constant = graph_constant(g, name, 2, shape, w);
-    } else {
-        graph_fail(g, status, "%s", lmu_error_message());
-    }
-    free(space);
+    status = chunk_matrices(spec, w);
+    constant =
+        status == LMU_OK ? graph_constant(g, name, 2, shape, w) : graph_fail(g, status, "%s", lmu_error_message());
+    free(w);
     return constant;
 }
 
 Tensor *op_legendre_memory(Graph *g, Tensor *x, const LegendreSpec *legendre, LegendreForm form)
 {
-    Tensor *w = legendre_constant(g, legendre);
+    Tensor *w = x ? legendre_constant(g, legendre, x->shape[1]) : NULL;
     NodeSpec spec = {
         .inputs = 2, .in = {x, w}, .lead = LEAD_TOKENS, .rank = 3, .saves = 1, .saved_lead = {LEAD_CHUNKS}};
     if (!graph_ready(g, 2, spec.in))
         return NULL;
     if (x->rank != 2 || x->lead != LEAD_TOKENS)
         return graph_fail(g, LMU_USAGE, "a Legendre memory takes x [N x D]");
-    Memory attributes = {.shape = {x->shape[1], legendre->order}, .form = form};
+    Memory attributes = {.shape = {x->shape[1], legendre->order, legendre->groups}, .form = form};
     Backend *b = graph_backend(g);
     spec.shape[1] = legendre->order;
     spec.shape[2] = x->shape[1];

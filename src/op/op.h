@@ -25,9 +25,10 @@ Tensor *op_dropout(Graph *g, Tensor *x, double rate);
 
 /* How a Legendre memory is set up; see kernel/legendre_system.h. */
 typedef struct LegendreSpec {
-    int64_t order; /* Q */
-    double theta;  /* window in steps */
-    bool scaled;   /* basis in which the system is dissipative */
+    int64_t order;       /* Q */
+    int64_t groups;      /* of neighbouring channels, all of one size */
+    const double *theta; /* [groups] window of each in steps */
+    bool scaled;         /* basis in which the system is dissipative */
 } LegendreSpec;
 /* x [N x D] -> the memory M [N x Q x D]; state [Q x D] a row. */
 Tensor *op_legendre_memory(Graph *g, Tensor *x, const LegendreSpec *spec, LegendreForm form);

@@ -8,8 +8,9 @@ extern const Operator operator_embedding, operator_linear, operator_add, operato
     operator_activation, operator_dropout, operator_legendre_memory, operator_implicit_attention, operator_rope_angles,
     operator_rope, operator_causal_attention, operator_lstm, operator_last, operator_cross_entropy;
 
-/* The chunk matrix of a spec as a constant of the graph [C*Q x (Q+C)]. */
-Tensor *legendre_constant(Graph *g, const LegendreSpec *spec);
+/* The chunk matrices of a spec as a constant of the graph [G*C*Q x (Q+C)]; NULL after an error, and where `channels` cannot be
+ * divided among the groups. */
+Tensor *legendre_constant(Graph *g, const LegendreSpec *spec, int64_t channels);
 
 /* What multiplies by a weight [M x K], its input 1. The first gives a node that will see up to n rows its workspace and the form of the
  * weight that it needs: in training the weight rounded, where products multiply bfloat16; in scoring and decoding the weight

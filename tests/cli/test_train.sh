@@ -245,6 +245,10 @@ refuse 2 "--config and --arch both say what the model is" --config "$work/model.
 # -- what cannot be trained ------------------------------------------------------------------------------------------
 refuse 2 "there is no architecture lmo (did you mean lmu?); known: lmu, " --arch lmo --data "$work/data"
 refuse 2 "theta has 3 values for 4 layers: give one, or one for each layer" --data "$work/data" --theta 1,2,3
+refuse 2 "128 channels cannot be divided into the 3 groups of theta_groups: dim must be a multiple" --data "$work/data" \
+    --theta-groups 1,2,3
+refuse 2 "theta gives each layer a window and theta_groups each group of channels: give one of the two" --data "$work/data" \
+    --theta 1,2,3,4 --theta-groups 4,16
 refuse 2 "no budget: give --tokens or --time" $tiny --tokens 0 --time 0
 refuse 2 "no corpus: give --data DIR" --dim 8
 refuse 1 "$work/nowhere/tokenizer.json: cannot open" --data "$work/nowhere"
@@ -360,6 +364,7 @@ broken 'key "arch" is missing' config.json '/"arch"/d'
 broken 'key "vocabulary" is missing' config.json '/"vocabulary"/d'
 broken 'key "dim": 99999999 is out of range' config.json 's/"dim": 16/"dim": 99999999/'
 broken 'theta has 3 values for 2 layers' config.json 's/"theta": \[/"theta": [\n4, 4, /'
+broken '16 channels cannot be divided into the 3 groups of theta_groups' config.json 's/"theta_groups": \[/"theta_groups": [4, 9, 16/'
 run_with() { # MESSAGE-PART COMMAND...: does something to RUN/last first
     local part=$1
     shift

@@ -19,15 +19,18 @@ void simd_implicit_bf16_tiles(Kernels *table); /* of a variant that only tests u
     0.015 /* root of the mean square of the error, relative: a number rounded to bfloat16 is off by 2^-8 at most */
 
 typedef struct Case {
-    int64_t order, reduced, channels;
+    int64_t order, reduced, channels, groups;
     int rows;
     int64_t count[3];
 } Case;
 
 static const Case cases[] = {
-    {1, 1, 3, 1, {17}},    {2, 3, 16, 2, {5, 33}},     {5, 3, 37, 3, {1, 16, 50}}, {8, 8, 32, 2, {31, 2}},
-    {7, 5, 65, 1, {48}},   {16, 16, 256, 2, {40, 19}}, {3, 17, 20, 1, {12}},       {20, 8, 100, 2, {18, 0}},
-    {16, 8, 320, 1, {21}}, {40, 11, 24, 1, {20}},      {33, 34, 16, 1, {18}},
+    {1, 1, 3, 1, 1, {17}},      {2, 3, 16, 1, 2, {5, 33}},   {5, 3, 37, 1, 3, {1, 16, 50}},
+    {8, 8, 32, 1, 2, {31, 2}},  {7, 5, 65, 1, 1, {48}},      {16, 16, 256, 1, 2, {40, 19}},
+    {3, 17, 20, 1, 1, {12}},    {20, 8, 100, 1, 2, {18, 0}}, {16, 8, 320, 1, 1, {21}},
+    {40, 11, 24, 1, 1, {20}},   {33, 34, 16, 1, 1, {18}},    {4, 3, 15, 3, 2, {5, 33}},
+    {8, 8, 96, 3, 2, {50, 19}}, {8, 8, 128, 8, 1, {37}},     {5, 4, 141, 3, 2, {18, 40}},
+    {3, 2, 64, 64, 1, {20}},
 };
 
 enum { Y, DX, DL, DBIAS, DP, RESULTS };
@@ -49,15 +52,17 @@ static Real *numbers(Backend *b, int64_t n, uint64_t key, double scale)
     return out;
 }
 
-static Real *chunk_matrix(Backend *b, int64_t q)
+static Real *chunk_matrices(Backend *b, int64_t q, int64_t groups)
 {
     int64_t n = LEGENDRE_CHUNK * q * (q + LEGENDRE_CHUNK);
     double *abar = calloc((size_t)(q * q + q + n), sizeof *abar);
-    Real *out = numbers(b, n, 0, 0);
+    Real *out = numbers(b, groups * n, 0, 0);
     assert_non_null(abar);
-    assert_int_equal(legendre_discretise(q, 20, false, abar, abar + q * q), LMU_OK);
-    legendre_chunk_matrix(q, LEGENDRE_CHUNK, abar, abar + q * q, abar + q * q + q);
-    KERNEL(b, put_f64, n, abar + q * q + q, out);
+    for (int64_t i = 0; i < groups; i++) {
+        assert_int_equal(legendre_discretise(q, 20 + 30 * (double)i, false, abar, abar + q * q), LMU_OK);
+        legendre_chunk_matrix(q, LEGENDRE_CHUNK, abar, abar + q * q, abar + q * q + q);
+        KERNEL(b, put_f64, n, abar + q * q + q, real_at(b, out, i * n));
+    }
     free(abar);
     return out;
 }
@@ -72,8 +77,8 @@ static Outcome run(Backend *b, const Case *c)
     }
     int64_t n = offset[c->rows];
     Rows rows = {c->rows, n, offset, (int64_t[3]){0}, slot, slot, chunk};
-    LegendreShape shape = {d, q};
-    Real *w = chunk_matrix(b, q), *x = numbers(b, n * d, 1, 1), *dy = numbers(b, n * d, 2, 1);
+    LegendreShape shape = {d, q, c->groups};
+    Real *w = chunk_matrices(b, q, shape.groups), *x = numbers(b, n * d, 1, 1), *dy = numbers(b, n * d, 2, 1);
     Real *state = numbers(b, 3 * q * d, 3, 0.3), *boundary = numbers(b, chunk[c->rows] * q * d, 0, 0);
     AttentionParameters a = {p, numbers(b, 3 * p * q, 4, 1 / sqrt((double)q)), numbers(b, 3 * p, 5, 0.2),
                              numbers(b, p, 6, 1 / sqrt((double)p))};

@@ -236,7 +236,7 @@ static void put_random(Backend *backend, int64_t n, const char *purpose, Real *t
 
 static void memory_open(Memory *a, BackendKind kind, int64_t d, int64_t q, double theta, bool scaled, int64_t length)
 {
-    *a = (Memory){.shape = {d, q}};
+    *a = (Memory){.shape = {d, q, 1}};
     assert_int_equal(backend_open(kind, 1, false, &a->backend), LMU_OK);
     const int64_t lengths[ROWS] = {length, 7, length / 2 + 1};
     for (int r = 0; r < ROWS; r++) {

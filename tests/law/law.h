@@ -42,6 +42,7 @@ struct LawCase {
     bool takes_ids;         /* x is the ids; otherwise a real input of d channels */
     int64_t d, out;         /* channels in, out */
     int64_t order, reduced; /* Q, P */
+    int64_t groups;         /* of channels with a theta each: theta, 2.5 theta, ...; 0: one */
     int64_t vocabulary, heads, context, window;
     double theta, rate;
     bool bias, scaled, missing; /* missing: some ids are negative */

@@ -69,18 +69,31 @@ static Tensor *apply_dropout(LawModel *m, Tensor *x)
     return op_dropout(m->g, op_activation(m->g, ACTIVATION_SILU, x), m->law->rate);
 }
 
+/* The Legendre system of a case; theta is where the windows of its groups are put. */
+static LegendreSpec law_legendre(const LawCase *c, double *theta)
+{
+    int64_t groups = c->groups ? c->groups : 1;
+    for (int64_t i = 0; i < groups; i++)
+        theta[i] = c->theta * pow(2.5, (double)i);
+    return (LegendreSpec){c->order, groups, theta, c->scaled};
+}
+
 static Tensor *apply_memory(LawModel *m, Tensor *x)
 {
     const LawCase *c = m->law;
-    return op_legendre_memory(m->g, x, &(LegendreSpec){c->order, c->theta, c->scaled}, (LegendreForm)c->kind);
+    double theta[LEGENDRE_GROUP_LIMIT];
+    LegendreSpec legendre = law_legendre(c, theta);
+    return op_legendre_memory(m->g, x, &legendre, (LegendreForm)c->kind);
 }
 
 static Tensor *apply_implicit(LawModel *m, Tensor *x)
 {
     const LawCase *c = m->law;
+    double theta[LEGENDRE_GROUP_LIMIT];
+    LegendreSpec legendre = law_legendre(c, theta);
     return op_implicit_attention(m->g, x, param(m, "l", 2, 3 * c->reduced, c->order, 1),
                                  param(m, "bias", 1, 3 * c->reduced, 0, 0.5), param(m, "p", 1, c->reduced, 0, 1),
-                                 &(LegendreSpec){c->order, c->theta, c->scaled});
+                                 &legendre);
 }
 
 static Tensor *apply_causal(LawModel *m, Tensor *x)
@@ -122,13 +135,15 @@ static Tensor *apply_block(LawModel *m, Tensor *ids)
     const LawCase *c = m->law;
     Graph *g = m->g;
     int64_t d = c->d, p = c->reduced;
+    double theta[LEGENDRE_GROUP_LIMIT];
+    LegendreSpec legendre = law_legendre(c, theta);
     Tensor *table = param(m, "table", 2, c->vocabulary, d, 0.7);
     Tensor *x = op_embedding(g, ids, table);
     for (int layer = 0; layer < 2; layer++) {
         graph_block(g, "layer%d", layer);
         Tensor *y = op_norm(g, NORM_LAYER, x, param(m, "gain", 1, d, 0, 1), param(m, "shift", 1, d, 0, 0.3));
         y = op_implicit_attention(g, y, param(m, "l", 2, 3 * p, c->order, 0.7), param(m, "b", 1, 3 * p, 0, 0.3),
-                                  param(m, "p", 1, p, 0, 0.7), &(LegendreSpec){c->order, c->theta, c->scaled});
+                                  param(m, "p", 1, p, 0, 0.7), &legendre);
         y = op_linear(g, y, param(m, "out", 2, d, d, 0.3), param(m, "out_bias", 1, d, 0, 0.1));
         x = op_add(g, x, op_dropout(g, y, c->rate));
         y = op_norm(g, NORM_RMS, x, param(m, "attention_gain", 1, d, 0, 1), NULL);
@@ -181,10 +196,17 @@ const LawCase law_cases[] = {
     {"memory of 8, recurrent", MEMORY, .d = 19, .order = 8, .theta = 32, .scaled = true, .kind = LEGENDRE_RECURRENT},
     {"memory of 4, chunked", MEMORY, .d = 33, .order = 4, .theta = 20, .scaled = true, .kind = LEGENDRE_CHUNKED},
     {"memory of 13, chunked", MEMORY, .d = 7, .order = 13, .theta = 50.5, .kind = LEGENDRE_CHUNKED},
+    {"memory of 5 in 3 groups, recurrent", MEMORY, .d = 15, .order = 5, .groups = 3, .theta = 4,
+     .kind = LEGENDRE_RECURRENT},
+    {"memory of 4 in 3 groups, chunked", MEMORY, .d = 33, .order = 4, .groups = 3, .theta = 6, .scaled = true,
+     .kind = LEGENDRE_CHUNKED},
     {"implicit attention 1 of 1", IMPLICIT, .d = 7, .order = 1, .reduced = 1, .theta = 4},
     {"implicit attention 5 of 4", IMPLICIT, .d = 19, .order = 4, .reduced = 5, .theta = 9.5},
     {"implicit attention 8 of 8", IMPLICIT, .d = 33, .order = 8, .reduced = 8, .theta = 32, .scaled = true},
     {"implicit attention 5 of 13", IMPLICIT, .d = 7, .order = 13, .reduced = 5, .theta = 40},
+    {"implicit attention 4 of 5 in 3 groups", IMPLICIT, .d = 15, .order = 5, .reduced = 4, .groups = 3, .theta = 5},
+    {"implicit attention 3 of 4, each channel a group", IMPLICIT, .d = 7, .order = 4, .reduced = 3, .groups = 7,
+     .theta = 2},
     {"lstm", LSTM, .d = 4 * 7},
     {"lstm of 1 cell", LSTM, .d = 4},
     {"causal attention", CAUSAL, .d = 3 * 7, .heads = 1, .context = 64},
@@ -216,6 +238,12 @@ const LawCase law_larger[] = {
     {"memory of 64, recurrent", MEMORY, .d = 35, .order = 64, .theta = 1000, .kind = LEGENDRE_RECURRENT},
     {"memory of 64, chunked", MEMORY, .d = 35, .order = 64, .theta = 1000, .kind = LEGENDRE_CHUNKED},
     {"memory of 64, scaled", MEMORY, .d = 67, .order = 64, .theta = 128, .scaled = true, .kind = LEGENDRE_CHUNKED},
+    {"memory of 16 in 3 groups, recurrent", MEMORY, .d = 141, .order = 16, .groups = 3, .theta = 20,
+     .kind = LEGENDRE_RECURRENT},
+    {"memory of 16 in 3 groups, chunked", MEMORY, .d = 96, .order = 16, .groups = 3, .theta = 20,
+     .kind = LEGENDRE_CHUNKED},
+    {"implicit attention 8 of 8 in 3 groups", IMPLICIT, .d = 96, .order = 8, .reduced = 8, .groups = 3, .theta = 16},
+    {"implicit attention 9 of 11 in 5 groups", IMPLICIT, .d = 135, .order = 11, .reduced = 9, .groups = 5, .theta = 8},
     {"implicit attention 16 of 16", IMPLICIT, .d = 131, .order = 16, .reduced = 16, .theta = 128},
     {"implicit attention 8 of 64", IMPLICIT, .d = 67, .order = 64, .reduced = 8, .theta = 1000, .scaled = true},
     {"implicit attention 11 of 32", IMPLICIT, .d = 45, .order = 32, .reduced = 11, .theta = 100, .scaled = true},

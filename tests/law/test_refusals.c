@@ -63,7 +63,8 @@ static Tensor *constant(Graph *g, int rank, int64_t rows, int64_t columns)
     return found ? found : graph_constant(g, name, rank, (int64_t[]){rows, columns}, zeros);
 }
 
-static const LegendreSpec memory = {.order = 4, .theta = 10};
+static const double ten[] = {10, 10, 10, 10};
+static const LegendreSpec memory = {.order = 4, .groups = 1, .theta = ten};
 
 typedef Tensor *Build(Graph *g);
 
@@ -89,9 +90,12 @@ BAD_BUILD(gain_of_other_width, op_norm(g, NORM_LAYER, x, weight(g, "gain", 1, 5,
 BAD_BUILD(rms_with_bias, op_norm(g, NORM_RMS, x, weight(g, "gain", 1, 6, 0), weight(g, "bias", 1, 6, 0)))
 BAD_BUILD(dropout_of_all, op_dropout(g, x, 1))
 BAD_BUILD(dropout_below_0, op_dropout(g, x, -0.1))
-BAD_BUILD(order_0, op_legendre_memory(g, x, &(LegendreSpec){.order = 0, .theta = 10}, LEGENDRE_CHUNKED))
-BAD_BUILD(order_257, op_legendre_memory(g, x, &(LegendreSpec){.order = 257, .theta = 10}, LEGENDRE_CHUNKED))
-BAD_BUILD(theta_0, op_legendre_memory(g, x, &(LegendreSpec){.order = 4, .theta = 0}, LEGENDRE_RECURRENT))
+BAD_BUILD(order_0, op_legendre_memory(g, x, &(LegendreSpec){.order = 0, .groups = 1, .theta = ten}, LEGENDRE_CHUNKED))
+BAD_BUILD(order_257,
+          op_legendre_memory(g, x, &(LegendreSpec){.order = 257, .groups = 1, .theta = ten}, LEGENDRE_CHUNKED))
+BAD_BUILD(theta_0,
+          op_legendre_memory(g, x, &(LegendreSpec){.order = 4, .groups = 1, .theta = &(double){0}}, LEGENDRE_RECURRENT))
+BAD_BUILD(groups_that_do_not_divide, op_legendre_memory(g, x, &(LegendreSpec){4, 4, ten, false}, LEGENDRE_RECURRENT))
 BAD_BUILD(memory_of_ids, op_legendre_memory(g, graph_ids(g), &memory, LEGENDRE_CHUNKED))
 BAD_BUILD(projection_of_other_order, op_implicit_attention(g, x, weight(g, "l", 2, 9, 5), weight(g, "b", 1, 9, 0),
                                                            weight(g, "p", 1, 3, 0), &memory))
@@ -132,6 +136,7 @@ static const struct {
     {order_0, LMU_USAGE, "the order must be 1 to 256"},
     {order_257, LMU_USAGE, "the order must be 1 to 256"},
     {theta_0, LMU_USAGE, "theta must be positive"},
+    {groups_that_do_not_divide, LMU_USAGE, "6 channels in 4 groups: groups must be 1 to 64 and divide the channels"},
     {memory_of_ids, LMU_USAGE, "Legendre memory takes x"},
     {projection_of_other_order, LMU_USAGE, "implicit attention takes"},
     {projection_of_constants, LMU_USAGE, "implicit attention takes parameters"},

@@ -1,7 +1,14 @@
 /* The Legendre memory by its definition, M_t = Abar M_{t-1} + Bbar x_t, or by the chunk matrix W, and implicit
- * self-attention on it. Abar and Bbar are the first Q rows of W. A state is [Q x D]. */
+ * self-attention on it. Abar and Bbar are the first Q rows of W, of which each group of channels has its own. A state is
+ * [Q x D]. */
 
 #define CHUNK LEGENDRE_CHUNK
+
+/* The W of channel c. */
+static const real *channel_system(const LegendreShape *s, const real *w, int64_t c)
+{
+    return w + c / (s->channels / s->groups) * legendre_system_numbers(s);
+}
 
 /* next = Abar state + Bbar x */
 static void memory_step(const LegendreShape *s, const real *w, const real *x, const real *state, real *next)
@@ -9,9 +16,10 @@ static void memory_step(const LegendreShape *s, const real *w, const real *x, co
     int64_t q = s->order, d = s->channels, width = q + CHUNK;
     for (int64_t i = 0; i < q; i++)
         for (int64_t c = 0; c < d; c++) {
-            real total = w[i * width + q] * x[c];
+            const real *row = channel_system(s, w, c) + i * width;
+            real total = row[q] * x[c];
             for (int64_t j = 0; j < q; j++)
-                total += w[i * width + j] * state[j * d + c];
+                total += row[j] * state[j * d + c];
             next[i * d + c] = total;
         }
 }
@@ -22,7 +30,7 @@ static void memory_jump(const LegendreShape *s, const real *w, int64_t t, const 
     int64_t q = s->order, d = s->channels, width = q + CHUNK;
     for (int64_t i = 0; i < q; i++)
         for (int64_t c = 0; c < d; c++) {
-            const real *row = w + (t * q + i) * width;
+            const real *row = channel_system(s, w, c) + (t * q + i) * width;
             real total = 0;
             for (int64_t j = 0; j < q; j++)
                 total += row[j] * state[j * d + c];
@@ -106,13 +114,14 @@ static void memory_step_back(const LegendreShape *s, const real *w, real *adjoin
 {
     int64_t q = s->order, d = s->channels, width = q + CHUNK;
     for (int64_t c = 0; c < d; c++) {
+        const real *system = channel_system(s, w, c);
         real previous[LEGENDRE_ORDER_LIMIT], total = 0;
         for (int64_t i = 0; i < q; i++)
-            total += w[i * width + q] * adjoint[i * d + c];
+            total += system[i * width + q] * adjoint[i * d + c];
         for (int64_t j = 0; j < q; j++) {
             previous[j] = 0;
             for (int64_t i = 0; i < q; i++)
-                previous[j] += w[i * width + j] * adjoint[i * d + c];
+                previous[j] += system[i * width + j] * adjoint[i * d + c];
         }
         for (int64_t j = 0; j < q; j++)
             adjoint[j * d + c] = previous[j];

@@ -28,6 +28,55 @@ static inline void copy_rows(int64_t rows, int64_t n, const float *from, int64_t
     }
 }
 
+/* -- systems by group of channels -- */
+
+/* The channels, at most LANES, of one vector that lie in one group: y's lanes `from` to `to` of an m x LANES product. */
+static inline void lanes_product(int64_t from, int64_t to, int64_t m, int64_t k, TileOperand a, const float *x,
+                                 int64_t x_row, float *y, int64_t y_row, bool add)
+{
+    float whole[8 * LANES];
+    for (int64_t i = 0; i < m; i += 8) {
+        int64_t rows = m - i < 8 ? m - i : 8;
+        if (add)
+            copy_rows(rows, LANES, y + i * y_row, y_row, whole, LANES, 0);
+        tile_product(rows, LANES, k, (TileOperand){a.data + i * a.row, a.row, a.column}, x, x_row, whole, LANES, add);
+        copy_rows(rows, to - from, whole + from, LANES, y + i * y_row + from, y_row, 0);
+    }
+}
+
+/* As system_product, of several groups: runs of whole vectors of one group, and vectors that two or more share, each of them once
+ * for every group. Channels behind the last are the last group's. */
+static __attribute__((noinline)) void groups_product(const LegendreShape *s, int64_t channel, int64_t m, int64_t n,
+                                                     int64_t k, TileOperand a, const float *x, int64_t x_row, float *y,
+                                                     int64_t y_row, bool add)
+{
+    int64_t share = s->channels / s->groups, system = legendre_system_numbers(s);
+    for (int64_t c = 0; c < n;) {
+        int64_t group = (channel + c) / share;
+        if (group > s->groups - 1)
+            group = s->groups - 1;
+        int64_t end = group == s->groups - 1 ? n : (group + 1) * share - channel, vector = c / LANES * LANES;
+        end = end < n ? end : n;
+        TileOperand own = {a.data + group * system, a.row, a.column};
+        if (c == vector && end - c >= LANES)
+            end = c + (end - c) / LANES * LANES, tile_product(m, end - c, k, own, x + c, x_row, y + c, y_row, add);
+        else
+            end = end < vector + LANES ? end : vector + LANES,
+            lanes_product(c - vector, end - vector, m, k, own, x + vector, x_row, y + vector, y_row, add);
+        c = end;
+    }
+}
+
+/* tile_product on n channels from `channel` on, where a lies in the first system's W and each group multiplies by its own. */
+INLINE void system_product(const LegendreShape *s, int64_t channel, int64_t m, int64_t n, int64_t k, TileOperand a,
+                           const float *x, int64_t x_row, float *y, int64_t y_row, bool add)
+{
+    if (s->groups == 1)
+        tile_product(m, n, k, a, x, x_row, y, y_row, add);
+    else
+        groups_product(s, channel, m, n, k, a, x, x_row, y, y_row, add);
+}
+
 /* -- chunks -- */
 
 typedef struct Chunk {
@@ -70,11 +119,12 @@ static inline void adjoint_tile(const LegendreShape *s, const Rows *rows, int ro
         const float *last = w + (chunk.count - 1) * q * width;
         copy_rows(q, n, boundary + k * q * d + channel, d, start, np, np);
         if (!chunk.last) {
-            tile_product(chunk.count, np, q, (TileOperand){last + q, 1, width}, end, np, steps, np, false);
+            system_product(s, channel, chunk.count, np, q, (TileOperand){last + q, 1, width}, end, np, steps, np,
+                           false);
             for (int64_t t = 0; t < chunk.count; t++)
                 for (int64_t j = 0; j < n; j++)
                     dx[(chunk.first + t) * d + channel + j] += steps[t * np + j];
-            tile_product(q, np, q, (TileOperand){last, 1, width}, end, np, start, np, true);
+            system_product(s, channel, q, np, q, (TileOperand){last, 1, width}, end, np, start, np, true);
         }
         memcpy(end, start, (size_t)(q * np) * sizeof *end);
     }

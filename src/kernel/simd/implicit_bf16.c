@@ -20,6 +20,7 @@
 /* -- one chunk's scratch memory -- */
 
 typedef struct Scratch {
+    LegendreShape shape;
     int64_t q, p, d; /* Q, P, D */
     PairUnit unit;
     int64_t pe, q2, r2, dp, pp;        /* Pe; pairs of Q and of the 3 Pe rows; Dp; Pp of attend.h */
@@ -61,7 +62,8 @@ static int64_t scratch_lay(const LegendreShape *s, int64_t p, char *base, Scratc
 {
     int64_t q = s->order, pe = p + p % 2, dp = (s->channels + TILE - 1) / TILE * TILE, rows = 3 * pe, more = UNIT_ROWS;
     Space at = {base, 0};
-    *o = (Scratch){.q = q, .p = p, .d = s->channels, .pe = pe, .q2 = (q + 1) / 2, .r2 = rows / 2, .dp = dp};
+    *o =
+        (Scratch){.shape = *s, .q = q, .p = p, .d = s->channels, .pe = pe, .q2 = (q + 1) / 2, .r2 = rows / 2, .dp = dp};
     o->pp = padded(p);
     o->l = cut(&at, (rows + more) * o->q2 * 4);
     o->lt = cut(&at, (q + more) * o->r2 * 4);
@@ -144,7 +146,7 @@ static void chunk_states(const Scratch *o, const Chunk *chunk, const float *w, c
         copy_rows(q, n, boundary + chunk->index * q * d + c, d, now, TILE, TILE);
         for (int64_t t = 0; t < chunk->count; t++) {
             copy_rows(1, n, x + (chunk->first + t) * d + c, d, now + q * TILE, TILE, TILE);
-            tile_product(q, TILE, q + 1, (TileOperand){w, width, 1}, now, TILE, next, TILE, false);
+            system_product(&o->shape, c, q, TILE, q + 1, (TileOperand){w, width, 1}, now, TILE, next, TILE, false);
             memset(next + q * TILE, 0, TILE * sizeof *next); /* the other half of the last pair where Q is odd */
             for (int64_t k = 0; k < o->q2; k++)
                 for (int64_t v = 0; v < TILE; v += LANES) {
@@ -325,10 +327,12 @@ static void step_adjoint(const Scratch *o, const Chunk *chunk, int64_t t, const 
         float *to = dx + (chunk->first + t) * o->d + c;
         unit_product(&o->unit, q, o->r2, o->lt, o->r2, o->dz_pairs + c, dp, NULL, o->adjoint + c, dp);
         if (t + 1 < chunk->count)
-            tile_product(q, TILE, q, (TileOperand){w, 1, width}, o->later + c, dp, o->adjoint + c, dp, true);
+            system_product(&o->shape, c, q, TILE, q, (TileOperand){w, 1, width}, o->later + c, dp, o->adjoint + c, dp,
+                           true);
         if (!dx)
             continue;
-        tile_product(1, TILE, q, (TileOperand){w + q, 0, width}, o->adjoint + c, dp, input, TILE, false);
+        system_product(&o->shape, c, 1, TILE, q, (TileOperand){w + q, 0, width}, o->adjoint + c, dp, input, TILE,
+                       false);
         for (int64_t j = 0; j < n; j++)
             to[j] = add ? to[j] + input[j] : input[j];
     }
@@ -339,7 +343,8 @@ static void chunk_adjoint(const Scratch *o, const Chunk *chunk, const float *w, 
 {
     int64_t q = o->q, width = q + CHUNK;
     for (int64_t c = 0; c < o->dp; c += TILE) {
-        tile_product(q, TILE, q, (TileOperand){w, 1, width}, o->later + c, o->dp, o->state, TILE, false);
+        system_product(&o->shape, c, q, TILE, q, (TileOperand){w, 1, width}, o->later + c, o->dp, o->state, TILE,
+                       false);
         copy_rows(q, tile_width(o, c), o->state, TILE, boundary + chunk->index * q * o->d + c, o->d, 0);
     }
 }

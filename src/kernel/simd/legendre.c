@@ -38,12 +38,13 @@ static void scan_tile(const LegendreShape *s, LegendreForm form, const Rows *row
         copy_rows(chunk.count, n, x + chunk.first * d + channel, d, inputs, np, np);
         if (form == LEGENDRE_CHUNKED) {
             TileOperand last = {w + (chunk.count - 1) * q * width, width, 1};
-            tile_product(q, np, q + chunk.count, last, current, np, next, np, false);
+            system_product(s, channel, q, np, q + chunk.count, last, current, np, next, np, false);
             memcpy(current, next, (size_t)(q * np) * sizeof *current);
         } else {
             for (int64_t t = 0; t < chunk.count; t++) {
-                tile_product(q, np, q, (TileOperand){w, width, 1}, current, np, next, np, false);
-                tile_product(q, np, 1, (TileOperand){w + q, width, 1}, inputs + t * np, np, next, np, true);
+                system_product(s, channel, q, np, q, (TileOperand){w, width, 1}, current, np, next, np, false);
+                system_product(s, channel, q, np, 1, (TileOperand){w + q, width, 1}, inputs + t * np, np, next, np,
+                               true);
                 memcpy(current, next, (size_t)(q * np) * sizeof *current);
             }
         }
@@ -119,13 +120,14 @@ static void chunk_memory(const LegendreShape *s, LegendreForm form, const Chunk 
     copy_rows(q, d, boundary + chunk->index * q * d, d, o->state, dp, dp);
     copy_rows(chunk->count, d, x + chunk->first * d, d, o->x, dp, dp);
     if (form == LEGENDRE_CHUNKED) {
-        tile_product(chunk->count * q, dp, q + chunk->count, (TileOperand){w, width, 1}, o->state, dp, o->m, dp, false);
+        system_product(s, 0, chunk->count * q, dp, q + chunk->count, (TileOperand){w, width, 1}, o->state, dp, o->m, dp,
+                       false);
         return;
     }
     for (int64_t t = 0; t < chunk->count; t++) {
         float *next = o->m + t * q * dp;
-        tile_product(q, dp, q, (TileOperand){w, width, 1}, t ? next - q * dp : o->state, dp, next, dp, false);
-        tile_product(q, dp, 1, (TileOperand){w + q, width, 1}, o->x + t * dp, dp, next, dp, true);
+        system_product(s, 0, q, dp, q, (TileOperand){w, width, 1}, t ? next - q * dp : o->state, dp, next, dp, false);
+        system_product(s, 0, q, dp, 1, (TileOperand){w + q, width, 1}, o->x + t * dp, dp, next, dp, true);
     }
 }
 
@@ -138,10 +140,10 @@ static void chunk_adjoint(const LegendreShape *s, const Chunk *chunk, const floa
     for (int64_t t = chunk->count - 1; t >= 0; t--) {
         float *g = o->dm + t * q * dp;
         if (t + 1 < chunk->count)
-            tile_product(q, dp, q, transposed, g + q * dp, dp, g, dp, true);
+            system_product(s, 0, q, dp, q, transposed, g + q * dp, dp, g, dp, true);
         if (dx) {
             float *to = dx + (chunk->first + t) * d;
-            tile_product(1, dp, q, input, g, dp, o->x, dp, false);
+            system_product(s, 0, 1, dp, q, input, g, dp, o->x, dp, false);
             if (add)
                 for (int64_t j = 0; j < d; j++)
                     to[j] += o->x[j];
@@ -149,7 +151,7 @@ static void chunk_adjoint(const LegendreShape *s, const Chunk *chunk, const floa
                 memcpy(to, o->x, (size_t)d * sizeof *to);
         }
     }
-    tile_product(q, dp, q, transposed, o->dm, dp, o->state, dp, false);
+    system_product(s, 0, q, dp, q, transposed, o->dm, dp, o->state, dp, false);
     copy_rows(q, d, o->state, dp, boundary + chunk->index * q * d, d, 0);
 }
 
