@@ -4,6 +4,7 @@
  *     bench_lmu train decode                    some of it
  *     bench_lmu kernels --kernel implicit       some kernels
  *     bench_lmu train --arch lmu --dim 512 ...  one model of these options
+ *     bench_lmu memory                          the forms of the Legendre memory, over lengths
  *     bench_lmu save --arch lmu --save DIR      the model that the others measure, as a checkpoint for bench/peers */
 #include <stdio.h>
 #include <string.h>
@@ -17,7 +18,7 @@ static const Field fields[] = {
      .offset = offsetof(BenchOptions, names),
      .unit = "BENCH",
      .positional = true,
-     .help = "kernels, train, length, decode, or save; none: the first four"},
+     .help = "kernels, train, length, decode, memory, or save; none: the first four"},
     FIELD_STRING_OF(BenchOptions, kernel, NULL, "NAME", "of the kernels only those whose names begin so"),
     FIELD_STRING_OF(BenchOptions, arch, NULL, "NAME",
                     "measure one model of this architecture and the options below, not the standard sizes"),
@@ -57,11 +58,8 @@ static const struct {
     const char *name;
     BenchRun *run;
     bool standard;
-} benches[] = {{"kernels", bench_kernels, true},
-               {"train", bench_train, true},
-               {"length", bench_length, true},
-               {"decode", bench_decode, true},
-               {"save", bench_save, false}};
+} benches[] = {{"kernels", bench_kernels, true}, {"train", bench_train, true},    {"length", bench_length, true},
+               {"decode", bench_decode, true},   {"memory", bench_memory, false}, {"save", bench_save, false}};
 enum { BENCHES = sizeof benches / sizeof *benches };
 
 static lmu_status run_named(const BenchOptions *o)

@@ -22,6 +22,7 @@ lmu_status bench_kernels(const BenchOptions *options);
 lmu_status bench_train(const BenchOptions *options);
 lmu_status bench_length(const BenchOptions *options);
 lmu_status bench_decode(const BenchOptions *options);
+lmu_status bench_memory(const BenchOptions *options);
 
 /* Runs `run` in a child process; LMU_USAGE, with the child's message printed, if it fails. */
 lmu_status bench_apart(BenchRun *run, const BenchOptions *options, const char *name);

@@ -53,6 +53,7 @@ lmu_status plan_rows(const PlanOptions *options, const RunRecord *record, int *r
 
 lmu_status plan_compute(const PlanOptions *options, const RunRecord *record, Backend *backend)
 {
+    backend->memory = (MemoryForm)record->memory;
     if (options->compute != PLAN_COMPUTE_AUTO)
         return backend_compute(backend, options->compute == PLAN_COMPUTE_BF16 ? COMPUTE_BF16 : COMPUTE_F32);
     return backend_choose_compute(backend, record->found ? record->compute : COMPUTE_CHOICE_AUTO);

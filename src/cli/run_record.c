@@ -26,6 +26,12 @@ static lmu_status record_parse(RunRecord *record, const json_t *json)
     record->compute = !compute || strcmp(compute, "f32") == 0 ? COMPUTE_CHOICE_F32
                       : strcmp(compute, "bf16") == 0          ? COMPUTE_CHOICE_BF16
                                                               : COMPUTE_CHOICE_AUTO;
+    const char *memory = json_string_value(json_object_get(options, "memory"));
+    record->memory = !memory                            ? MEMORY_FUSED
+                     : strcmp(memory, "recurrent") == 0 ? MEMORY_RECURRENT
+                     : strcmp(memory, "chunked") == 0   ? MEMORY_CHUNKED
+                     : strcmp(memory, "fft") == 0       ? MEMORY_FFT
+                                                        : MEMORY_FUSED;
     record->recompute = json_is_true(json_object_get(options, "recompute")); /* older runs do not tell */
     record->micro_batch = record->micro_batch < record->batch ? record->micro_batch : record->batch;
     snprintf(record->cpu, sizeof record->cpu, "%s", cpu);

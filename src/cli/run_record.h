@@ -16,6 +16,7 @@ typedef struct RunRecord {
     int64_t length, batch, micro_batch; /* windows of `length` tokens, `batch` a step, `micro_batch` at a time */
     bool recompute;
     int compute; /* ComputeChoice */
+    int memory;  /* MemoryForm */
 } RunRecord;
 
 /* The record of a run (RUN/last/trainer.json) or of a checkpoint (RUN/trainer.json, or in the `last` beside it). LMU_FORMAT if

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/memory.h"
+#include "kernel/fft.h"
 #include "kernel/gemm.h"
 
 #define HUGE_PAGE ((size_t)2 << 20) /* of x86-64, and of arm64 with small pages of 4 KiB */
@@ -28,6 +29,7 @@ static const Kernels *cpu_kernels(MachineIsa isa)
         Kernels *table = &kernels_cpu[COMPUTE_F32];
         *table = kernels_reference_f32;
         kernels_onednn_override(table);
+        kernels_fftw_override(table);
         if (isa > ISA_REFERENCE)
             kernels_simd_override(table, isa);
         kernels_cpu[COMPUTE_BF16] = *table;

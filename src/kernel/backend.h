@@ -31,6 +31,11 @@ typedef struct Array {
 /* What products of matrices multiply; sums, parameters and everything else stay as they are. */
 typedef enum Compute { COMPUTE_F32, COMPUTE_BF16 } Compute;
 
+/* How models run their Legendre memories: fused with implicit attention, or all states first, by one of the forms of kernels.h. A
+ * choice of time and memory alone, as Compute is: what a model computes is the same to rounding. */
+typedef enum MemoryForm { MEMORY_FUSED, MEMORY_RECURRENT, MEMORY_CHUNKED, MEMORY_FFT } MemoryForm;
+#define MEMORY_FORMS "fused|recurrent|chunked|fft"
+
 typedef struct BackendBlock BackendBlock;
 typedef struct GemmCache GemmCache;
 
@@ -39,12 +44,13 @@ struct Backend {
     const Kernels *kernels;
     int threads;
     MachineIsa isa;
-    Compute compute;  /* of products of matrices */
-    GemmCache *gemm;  /* compiled products; NULL while compute is COMPUTE_F32 */
-    size_t real_size; /* bytes of a Real: 4 or 8 */
-    bool guarded;     /* pages are unreadable outside kernel calls */
-    int depth;        /* of KERNEL calls, for the guard */
-    void *workspace;  /* scratch for one kernel call at a time */
+    Compute compute;   /* of products of matrices */
+    MemoryForm memory; /* of models planned from now on */
+    GemmCache *gemm;   /* compiled products; NULL while compute is COMPUTE_F32 */
+    size_t real_size;  /* bytes of a Real: 4 or 8 */
+    bool guarded;      /* pages are unreadable outside kernel calls */
+    int depth;         /* of KERNEL calls, for the guard */
+    void *workspace;   /* scratch for one kernel call at a time */
     size_t workspace_size;
     BackendBlock *blocks; /* all memory given out */
     size_t allocated;     /* bytes, workspace included */

@@ -45,7 +45,8 @@ static inline int64_t legendre_system_numbers(const LegendreShape *s)
     return LEGENDRE_CHUNK * s->order * (s->order + LEGENDRE_CHUNK);
 }
 
-typedef enum LegendreForm { LEGENDRE_RECURRENT, LEGENDRE_CHUNKED } LegendreForm;
+/* LEGENDRE_FFT has kernels of its own, legendre_convolve. */
+typedef enum LegendreForm { LEGENDRE_RECURRENT, LEGENDRE_CHUNKED, LEGENDRE_FFT } LegendreForm;
 
 /* Implicit self-attention (Chilkuri et al. 2021, section 3) over a Legendre memory:
  * Q,K,V = gelu(L M_t + bias), L [3P x Q], bias [3P];  y_t = p softmax(Q K^T / sqrt(D)) V,  p [P]. */
@@ -157,13 +158,25 @@ struct Kernels {
     /* dx (+)= the gradient of x, from dm; `boundary` is overwritten (adjoint states) */
     void (*legendre_memory_back)(Backend *, const LegendreShape *, LegendreForm, const Rows *, const Real *w,
                                  const Real *dm, Real *boundary, Real *dx, bool add);
+    /* The same m at once, as a convolution of x with the impulse response; state as in legendre_scan. */
+    void (*legendre_convolve)(Backend *, const LegendreShape *, const Rows *, const Real *w, const Real *x, Real *state,
+                              Real *m);
+    void (*legendre_convolve_back)(Backend *, const LegendreShape *, const Rows *, const Real *w, const Real *dm,
+                                   Real *dx, bool add);
+    /* Bytes of workspace that the two above need for rows of at most so many tokens. */
+    size_t (*legendre_convolve_workspace)(Backend *, const LegendreShape *, int64_t tokens);
     void (*implicit_attention)(Backend *, const LegendreShape *, const AttentionParameters *, const Rows *,
                                const Real *w, const Real *x, const Real *boundary, Array y);
     /* `boundary` is overwritten; dx may be NULL */
     void (*implicit_attention_back)(Backend *, const LegendreShape *, const AttentionParameters *, const Rows *,
                                     const Real *w, const Real *x, Real *boundary, Array dy, Real *dx, bool add,
                                     const AttentionGradients *);
-    /* Bytes of workspace that the four above need. */
+    /* Implicit attention on given states m [N x Q x D]; dm (+)= */
+    void (*implicit_states)(Backend *, const LegendreShape *, const AttentionParameters *, const Rows *, const Real *m,
+                            Real *y);
+    void (*implicit_states_back)(Backend *, const LegendreShape *, const AttentionParameters *, const Rows *,
+                                 const Real *m, const Real *dy, Real *dm, bool add, const AttentionGradients *);
+    /* Bytes of workspace that all these but the convolutions need. */
     size_t (*legendre_workspace)(Backend *, const LegendreShape *, int64_t reduced);
 
     /* -- causal attention: qkv [N x 3D], y [N x D], H heads of D/H channels; a token attends to itself and the context-1 tokens

@@ -15,6 +15,11 @@ static void forward(Graph *g, const Step *s)
     const Memory *a = s->node->attributes;
     Backend *b = graph_backend(g);
     const Rows *rows = step_rows(g);
+    if (a->form == LEGENDRE_FFT) {
+        KERNEL(b, legendre_convolve, &a->shape, rows, step_in(g, s, 1), step_in(g, s, 0), step_state(g, s),
+               step_out(g, s));
+        return;
+    }
     KERNEL(b, legendre_scan, &a->shape, a->form, rows, step_in(g, s, 1), step_in(g, s, 0), step_state(g, s),
            step_saved(g, s, 0));
     KERNEL(b, legendre_memory, &a->shape, a->form, rows, step_in(g, s, 1), step_in(g, s, 0), step_saved(g, s, 0),
@@ -24,7 +29,12 @@ static void forward(Graph *g, const Step *s)
 static void backward(Graph *g, const Step *s)
 {
     const Memory *a = s->node->attributes;
-    if (step_gradient(g, s, 0))
+    if (!step_gradient(g, s, 0))
+        return;
+    if (a->form == LEGENDRE_FFT)
+        KERNEL(graph_backend(g), legendre_convolve_back, &a->shape, step_rows(g), step_in(g, s, 1),
+               step_gradient_out(g, s), step_gradient(g, s, 0), step_add(g, s, 0));
+    else
         KERNEL(graph_backend(g), legendre_memory_back, &a->shape, a->form, step_rows(g), step_in(g, s, 1),
                step_gradient_out(g, s), step_saved(g, s, 0), step_gradient(g, s, 0), step_add(g, s, 0));
 }
@@ -111,6 +121,11 @@ Tensor *op_legendre_memory(Graph *g, Tensor *x, const LegendreSpec *legendre, Le
     spec.state = spec.saved_numbers[0] = legendre->order * x->shape[1];
     spec.attributes = &attributes;
     spec.attributes_size = sizeof attributes;
-    spec.workspace = b->kernels->legendre_workspace(b, &attributes.shape, 0);
+    if (form == LEGENDRE_FFT) {
+        spec.saves = 0;
+        spec.workspace = b->kernels->legendre_convolve_workspace(b, &attributes.shape, x->shape[0]);
+    } else {
+        spec.workspace = b->kernels->legendre_workspace(b, &attributes.shape, 0);
+    }
     return graph_node(g, &operator_legendre_memory, &spec);
 }

@@ -10,6 +10,7 @@ const Operator *const operators[] = {
     &operator_dropout,
     &operator_legendre_memory,
     &operator_implicit_attention,
+    &operator_implicit_states,
     &operator_rope_angles,
     &operator_rope,
     &operator_causal_attention,

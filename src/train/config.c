@@ -50,6 +50,10 @@ static const Field fields[] = {
     FIELD_COUNT_OF(TrainConfig, threads, "0", 0, 1024, "threads", "threads; 0: as many as this process may use"),
     FIELD_CHOICE_OF(TrainConfig, compute, "auto", COMPUTE_CHOICES,
                     "what products of matrices multiply; auto: bf16 where the CPU multiplies it"),
+    FIELD_CHOICE_OF(
+        TrainConfig, memory, "fused", MEMORY_FORMS,
+        "how Legendre memories run while training: fused with implicit attention, or all states first, by the "
+        "recurrence, by chunks, or by Fourier transforms as in the paper; the same model, to rounding"),
 };
 
 const FieldTable train_table = {"Training", fields, sizeof fields / sizeof *fields};

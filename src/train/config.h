@@ -28,6 +28,7 @@ typedef struct TrainConfig {
     double save_every; /* seconds */
     int64_t threads;
     int compute; /* ComputeChoice */
+    int memory;  /* MemoryForm */
 } TrainConfig;
 
 extern const FieldTable train_table;

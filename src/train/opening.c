@@ -139,6 +139,7 @@ lmu_status trainer_open(Trainer *t)
     t->resident_bytes = (double)machine_peak_resident();
     TRY(backend_open(BACKEND_CPU, (int)c->threads, t->request->guarded, &t->backend));
     TRY(backend_choose_compute(t->backend, (ComputeChoice)c->compute));
+    t->backend->memory = (MemoryForm)c->memory;
     TRY(open_model(t));
     t->total_steps = train_steps(c);
     t->flops_token = 3 * graph_flops(t->graph, c->length);

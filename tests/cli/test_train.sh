@@ -208,6 +208,19 @@ train 1 "was trained with another tokenizer than $work/other was prepared with: 
 same "$run" "refused to resume"
 
 # -- from a trained model --------------------------------------------------------------------------------------------
+# -- forms of the memory: one model, to rounding -----------------------------------------------------------------------
+losses() {
+    sed -n 's/.*"kind":"\(train\|valid\)".*"loss":\([0-9.]*\),.*/\2/p' "$1/metrics.jsonl"
+}
+for form in fused recurrent chunked fft; do
+    train 0 "held-out text: " $model --theta-groups 4,16 --data "$work/data" --length 50 --batch 3 --tokens 3k --log-every 1 --compute f32 \
+        --memory $form --out "$work/$form"
+    paste <(losses "$work/fused") <(losses "$work/$form") | awk '{ d = $1 - $2; if (d < 0) d = -d; if (d > worst) worst = d }
+        END { exit !(NR >= 20 && worst < 1e-4) }' || complain "--memory $form: other losses than fused: $(losses "$work/$form" | paste -s)"
+done
+grep -q '"memory": "fft"' "$work/fft/last/trainer.json" || complain "--memory is forgotten"
+train 0 "held-out text: " --resume --out "$work/fft" --tokens 4k --memory fused
+
 train 0 "held-out text: " --from "$run" --data "$work/data" --length 16 --batch 4 --tokens 2k --seed 5 --out "$work/on"
 first=$(sed -n 's/.*"kind":"train".*"loss":\([0-9.]*\),.*/\1/p' "$work/on/metrics.jsonl" | head -n 1)
 awk "BEGIN { exit !($first < 4) }" || complain "--from: the first loss is $first, as if the model were new"

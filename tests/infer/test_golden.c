@@ -78,6 +78,13 @@ static void test_logits(void **state)
     logits_of(BACKEND_CPU, false, 1e-5);
     logits_of(BACKEND_REFERENCE, false, 1e-5);
     logits_of(BACKEND_DOUBLE, false, 5e-7); /* they are handed out as floats */
+    for (MemoryForm form = MEMORY_FUSED; form <= MEMORY_FFT; form++) {
+        Opened opened = {0};
+        assert_done(backend_open(BACKEND_CPU, 2, false, &opened.backend));
+        opened.backend->memory = form;
+        assert_done(engine_open(opened.backend, GOLDEN, &opened.engine));
+        check_logits(opened, 1e-5);
+    }
 }
 
 static void test_guarded(void **state)

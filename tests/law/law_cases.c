@@ -96,6 +96,16 @@ static Tensor *apply_implicit(LawModel *m, Tensor *x)
                                  &legendre);
 }
 
+/* The states are the same for both uses of a twin: two gradients meet there. */
+static Tensor *apply_states(LawModel *m, Tensor *x)
+{
+    const LawCase *c = m->law;
+    if (!m->second)
+        m->second = apply_memory(m, x);
+    return op_implicit_states(m->g, m->second, param(m, "l", 2, 3 * c->reduced, c->order, 1),
+                              param(m, "bias", 1, 3 * c->reduced, 0, 0.5), param(m, "p", 1, c->reduced, 0, 1));
+}
+
 static Tensor *apply_causal(LawModel *m, Tensor *x)
 {
     return op_causal_attention(m->g, x, m->law->heads, m->law->context, m->law->window);
@@ -167,6 +177,7 @@ static Tensor *apply_block(LawModel *m, Tensor *ids)
 #define DROPOUT .op = &operator_dropout, .apply = apply_dropout
 #define MEMORY .op = &operator_legendre_memory, .apply = apply_memory
 #define IMPLICIT .op = &operator_implicit_attention, .apply = apply_implicit
+#define STATES .op = &operator_implicit_states, .apply = apply_states
 #define CAUSAL .op = &operator_causal_attention, .apply = apply_causal
 #define LSTM .op = &operator_lstm, .apply = apply_lstm
 #define ROPE_ANGLES .op = &operator_rope_angles, .apply = apply_rope_angles, .takes_ids = true
@@ -200,6 +211,13 @@ const LawCase law_cases[] = {
      .kind = LEGENDRE_RECURRENT},
     {"memory of 4 in 3 groups, chunked", MEMORY, .d = 33, .order = 4, .groups = 3, .theta = 6, .scaled = true,
      .kind = LEGENDRE_CHUNKED},
+    {"memory of 1, by transforms", MEMORY, .d = 19, .order = 1, .theta = 4, .kind = LEGENDRE_FFT},
+    {"memory of 8, by transforms", MEMORY, .d = 33, .order = 8, .theta = 32, .scaled = true, .kind = LEGENDRE_FFT},
+    {"memory of 5 in 3 groups, by transforms", MEMORY, .d = 15, .order = 5, .groups = 3, .theta = 6,
+     .kind = LEGENDRE_FFT},
+    {"implicit attention on 8 of 8", STATES, .d = 33, .order = 8, .reduced = 8, .theta = 20, .kind = LEGENDRE_CHUNKED},
+    {"implicit attention on 3 of 5, by transforms", STATES, .d = 15, .order = 5, .reduced = 3, .groups = 3, .theta = 9,
+     .kind = LEGENDRE_FFT},
     {"implicit attention 1 of 1", IMPLICIT, .d = 7, .order = 1, .reduced = 1, .theta = 4},
     {"implicit attention 5 of 4", IMPLICIT, .d = 19, .order = 4, .reduced = 5, .theta = 9.5},
     {"implicit attention 8 of 8", IMPLICIT, .d = 33, .order = 8, .reduced = 8, .theta = 32, .scaled = true},
@@ -241,6 +259,11 @@ const LawCase law_larger[] = {
     {"memory of 16 in 3 groups, recurrent", MEMORY, .d = 141, .order = 16, .groups = 3, .theta = 20,
      .kind = LEGENDRE_RECURRENT},
     {"memory of 16 in 3 groups, chunked", MEMORY, .d = 96, .order = 16, .groups = 3, .theta = 20,
+     .kind = LEGENDRE_CHUNKED},
+    {"memory of 16, by transforms", MEMORY, .d = 67, .order = 16, .theta = 128, .kind = LEGENDRE_FFT},
+    {"memory of 8 in 3 groups, by transforms", MEMORY, .d = 96, .order = 8, .groups = 3, .theta = 10,
+     .kind = LEGENDRE_FFT},
+    {"implicit attention on 9 of 11", STATES, .d = 131, .order = 11, .reduced = 9, .theta = 30,
      .kind = LEGENDRE_CHUNKED},
     {"implicit attention 8 of 8 in 3 groups", IMPLICIT, .d = 96, .order = 8, .reduced = 8, .groups = 3, .theta = 16},
     {"implicit attention 9 of 11 in 5 groups", IMPLICIT, .d = 135, .order = 11, .reduced = 9, .groups = 5, .theta = 8},

@@ -10,14 +10,14 @@ static const real *channel_system(const LegendreShape *s, const real *w, int64_t
     return w + c / (s->channels / s->groups) * legendre_system_numbers(s);
 }
 
-/* next = Abar state + Bbar x */
+/* next = Abar state + Bbar x; x may be NULL */
 static void memory_step(const LegendreShape *s, const real *w, const real *x, const real *state, real *next)
 {
     int64_t q = s->order, d = s->channels, width = q + CHUNK;
     for (int64_t i = 0; i < q; i++)
         for (int64_t c = 0; c < d; c++) {
             const real *row = channel_system(s, w, c) + i * width;
-            real total = row[q] * x[c];
+            real total = x ? row[q] * x[c] : 0;
             for (int64_t j = 0; j < q; j++)
                 total += row[j] * state[j * d + c];
             next[i * d + c] = total;
@@ -147,6 +147,88 @@ static void legendre_memory_back(Backend *b, const LegendreShape *s, LegendreFor
     }
 }
 
+/* -- the memory as a convolution: M_t = sum over s <= t of H_{t-s} x_s + Abar^{t+1} M_0 -- */
+
+static size_t legendre_convolve_workspace(Backend *b, const LegendreShape *s, int64_t tokens)
+{
+    (void)b;
+    return (size_t)((s->groups * tokens + 2 * s->channels) * s->order) * sizeof(real);
+}
+
+/* h [G x T x Q]: the impulse responses, H_t = Abar^t Bbar */
+static void impulse_responses(const LegendreShape *s, const real *w, int64_t tokens, real *h)
+{
+    int64_t q = s->order, width = q + CHUNK;
+    for (int64_t g = 0; g < s->groups; g++, w += legendre_system_numbers(s), h += tokens * q)
+        for (int64_t t = 0; t < tokens; t++)
+            for (int64_t i = 0; i < q; i++) {
+                real total = t ? 0 : w[i * width + q];
+                for (int64_t j = 0; t && j < q; j++)
+                    total += w[i * width + j] * h[(t - 1) * q + j];
+                h[t * q + i] = total;
+            }
+}
+
+/* What a given state adds to m [T x Q x D] of a row; scratch [2 x Q x D]. */
+static void given_state(const LegendreShape *s, const real *w, int64_t tokens, const real *state, real *scratch,
+                        real *m)
+{
+    int64_t size = s->order * s->channels;
+    real *next = scratch + size;
+    memcpy(scratch, state, (size_t)size * sizeof(real));
+    for (int64_t t = 0; t < tokens; t++) {
+        memory_step(s, w, NULL, scratch, next);
+        memcpy(scratch, next, (size_t)size * sizeof(real));
+        for (int64_t e = 0; e < size; e++)
+            m[t * size + e] += next[e];
+    }
+}
+
+static void legendre_convolve(Backend *b, const LegendreShape *s, const Rows *rows, const Real *W, const Real *X,
+                              Real *STATE, Real *M)
+{
+    int64_t q = s->order, d = s->channels, size = q * d;
+    for (int r = 0; r < rows->count; r++) {
+        int64_t first = rows->offset[r], tokens = rows->offset[r + 1] - first;
+        real *h = b->workspace, *m = OUT(M) + first * size;
+        impulse_responses(s, IN(W), tokens, h);
+        for (int64_t t = 0; t < tokens; t++)
+            for (int64_t i = 0; i < q; i++)
+                for (int64_t c = 0; c < d; c++) {
+                    const real *response = h + c / (d / s->groups) * tokens * q;
+                    real total = 0;
+                    for (int64_t u = 0; u <= t; u++)
+                        total += response[(t - u) * q + i] * IN(X)[(first + u) * d + c];
+                    m[t * size + i * d + c] = total;
+                }
+        if (!STATE || tokens == 0)
+            continue;
+        real *state = OUT(STATE) + rows->slot[r] * size;
+        given_state(s, IN(W), tokens, state, h + s->groups * tokens * q, m);
+        memcpy(state, m + (tokens - 1) * size, (size_t)size * sizeof(real));
+    }
+}
+
+static void legendre_convolve_back(Backend *b, const LegendreShape *s, const Rows *rows, const Real *W, const Real *DM,
+                                   Real *DX, bool add)
+{
+    int64_t q = s->order, d = s->channels, size = q * d;
+    for (int r = 0; r < rows->count; r++) {
+        int64_t first = rows->offset[r], tokens = rows->offset[r + 1] - first;
+        real *h = b->workspace;
+        impulse_responses(s, IN(W), tokens, h);
+        for (int64_t u = 0; u < tokens; u++)
+            for (int64_t c = 0; c < d; c++) {
+                const real *response = h + c / (d / s->groups) * tokens * q;
+                real total = 0;
+                for (int64_t t = u; t < tokens; t++)
+                    for (int64_t i = 0; i < q; i++)
+                        total += response[(t - u) * q + i] * IN(DM)[(first + t) * size + i * d + c];
+                STORE(OUT(DX)[(first + u) * d + c], total, add);
+            }
+    }
+}
+
 /* What implicit attention computes at one step: z = L m + bias and f = gelu(z) [3P x D], softmax [P x P], weight [P]. */
 typedef struct AttentionStep {
     real *z, *f, *softmax, *weight;
@@ -202,6 +284,17 @@ static size_t legendre_workspace(Backend *b, const LegendreShape *s, int64_t p)
     return (size_t)numbers * sizeof(real);
 }
 
+/* y [D] of one step */
+static void attention_output(const LegendreShape *s, int64_t p, const AttentionStep *o, real *y)
+{
+    int64_t d = s->channels;
+    for (int64_t c = 0; c < d; c++) {
+        y[c] = 0;
+        for (int64_t j = 0; j < p; j++)
+            y[c] += o->weight[j] * o->f[(2 * p + j) * d + c];
+    }
+}
+
 static void implicit_attention(Backend *b, const LegendreShape *s, const AttentionParameters *a, const Rows *rows,
                                const Real *W, const Real *X, const Real *BOUNDARY, Array Y)
 {
@@ -215,14 +308,21 @@ static void implicit_attention(Backend *b, const LegendreShape *s, const Attenti
                          IN(BOUNDARY) + span.boundary * size, m);
             for (int64_t t = 0; t < span.count; t++) {
                 attention_step(s, a, m + t * size, &o);
-                real *y = NUMBERS(Y) + (span.first + t) * d;
-                for (int64_t c = 0; c < d; c++) {
-                    y[c] = 0;
-                    for (int64_t j = 0; j < p; j++)
-                        y[c] += o.weight[j] * o.f[(2 * p + j) * d + c];
-                }
+                attention_output(s, p, &o, NUMBERS(Y) + (span.first + t) * d);
             }
         }
+}
+
+static void implicit_states(Backend *b, const LegendreShape *s, const AttentionParameters *a, const Rows *rows,
+                            const Real *M, Real *Y)
+{
+    AttentionStep o;
+    real *df;
+    attention_workspace(b, s, a->reduced, &o, &df);
+    for (int64_t i = 0; i < rows->tokens; i++) {
+        attention_step(s, a, IN(M) + i * s->order * s->channels, &o);
+        attention_output(s, a->reduced, &o, OUT(Y) + i * s->channels);
+    }
 }
 
 /* df [3P x D] and the gradient of p from dy [D]; dweight [P] and dscore [P] are scratch behind o->weight. */
@@ -271,19 +371,41 @@ static void projection_back(const LegendreShape *s, const AttentionParameters *a
         }
 }
 
-static void implicit_attention_back(Backend *b, const LegendreShape *s, const AttentionParameters *a, const Rows *rows,
-                                    const Real *W, const Real *X, Real *BOUNDARY, Array DY, Real *DX, bool add,
-                                    const AttentionGradients *g)
+static void gradients_begin(const LegendreShape *s, int64_t p, const AttentionGradients *g)
 {
-    int64_t q = s->order, d = s->channels, size = q * d, p = a->reduced;
-    AttentionStep o;
-    real *df, *m = attention_workspace(b, s, p, &o, &df), *adjoint = m + CHUNK * size + 9 * p * d + p * p + 3 * p;
     if (!g->add_l)
-        memset(g->l, 0, (size_t)(3 * p * q) * sizeof(real));
+        memset(g->l, 0, (size_t)(3 * p * s->order) * sizeof(real));
     if (!g->add_bias)
         memset(g->bias, 0, (size_t)(3 * p) * sizeof(real));
     if (!g->add_p)
         memset(g->p, 0, (size_t)p * sizeof(real));
+}
+
+static void implicit_states_back(Backend *b, const LegendreShape *s, const AttentionParameters *a, const Rows *rows,
+                                 const Real *M, const Real *DY, Real *DM, bool add, const AttentionGradients *g)
+{
+    int64_t size = s->order * s->channels;
+    AttentionStep o;
+    real *df;
+    attention_workspace(b, s, a->reduced, &o, &df);
+    gradients_begin(s, a->reduced, g);
+    if (!add)
+        memset(DM, 0, (size_t)(rows->tokens * size) * sizeof(real));
+    for (int64_t i = 0; i < rows->tokens; i++) {
+        attention_step(s, a, IN(M) + i * size, &o);
+        attention_step_back(s, a, &o, IN(DY) + i * s->channels, df, OUT(g->p));
+        projection_back(s, a, IN(M) + i * size, &o, df, g, OUT(DM) + i * size);
+    }
+}
+
+static void implicit_attention_back(Backend *b, const LegendreShape *s, const AttentionParameters *a, const Rows *rows,
+                                    const Real *W, const Real *X, Real *BOUNDARY, Array DY, Real *DX, bool add,
+                                    const AttentionGradients *g)
+{
+    int64_t d = s->channels, size = s->order * d, p = a->reduced;
+    AttentionStep o;
+    real *df, *m = attention_workspace(b, s, p, &o, &df), *adjoint = m + CHUNK * size + 9 * p * d + p * p + 3 * p;
+    gradients_begin(s, p, g);
     for (int r = 0; r < rows->count; r++) {
         memset(adjoint, 0, (size_t)size * sizeof(real));
         for (int64_t k = row_chunks(rows, r) - 1; k >= 0; k--) {

@@ -229,19 +229,43 @@ static const float *step_attend(const LegendreShape *s, const AttentionParameter
     return attend_weight(p, o->score);
 }
 
+/* y of a chunk from o->m */
+static void chunk_attend(const LegendreShape *s, const AttentionParameters *a, const Chunk *chunk, float *y, Scratch *o)
+{
+    int64_t q = s->order, d = s->channels, dp = padded(d), p = a->reduced;
+    for (int64_t t = 0; t < chunk->count; t++) {
+        step_project(s, a, o->m + t * q * dp, false, o);
+        const float *weight = step_attend(s, a, o);
+        tile_product(1, dp, p, (TileOperand){weight, 0, 1}, o->f + 2 * p * dp, dp, o->dy, dp, false);
+        memcpy(y + (chunk->first + t) * d, o->dy, (size_t)d * sizeof(float));
+    }
+}
+
 static void implicit_attention(Backend *b, const LegendreShape *s, const AttentionParameters *a, const Rows *rows,
                                const Real *W, const Real *X, const Real *BOUNDARY, Array Y)
 {
-    int64_t q = s->order, d = s->channels, dp = padded(d), p = a->reduced;
+    int64_t p = a->reduced;
     FOR_CHUNKS(p, {
         attend_pooling(p, (const float *)a->p, o.score);
         chunk_memory(s, LEGENDRE_RECURRENT, &chunk, (const float *)W, (const float *)X, (const float *)BOUNDARY, &o);
-        for (int64_t t = 0; t < chunk.count; t++) {
-            step_project(s, a, o.m + t * q * dp, false, &o);
-            const float *weight = step_attend(s, a, &o);
-            tile_product(1, dp, p, (TileOperand){weight, 0, 1}, o.f + 2 * p * dp, dp, o.dy, dp, false);
-            memcpy((float *)Y.data + (chunk.first + t) * d, o.dy, (size_t)d * sizeof(float));
-        }
+        chunk_attend(s, a, &chunk, (float *)Y.data, &o);
+    })
+}
+
+/* o->m of a chunk from all states. */
+static void chunk_states(const LegendreShape *s, const Chunk *chunk, const float *m, Scratch *o)
+{
+    int64_t q = s->order, d = s->channels, dp = padded(d);
+    copy_rows(chunk->count * q, d, m + chunk->first * q * d, d, o->m, dp, dp);
+}
+
+static void implicit_states(Backend *b, const LegendreShape *s, const AttentionParameters *a, const Rows *rows,
+                            const Real *M, Real *Y)
+{
+    FOR_CHUNKS(a->reduced, {
+        attend_pooling(a->reduced, (const float *)a->p, o.score);
+        chunk_states(s, &chunk, (const float *)M, &o);
+        chunk_attend(s, a, &chunk, (float *)Y, &o);
     })
 }
 
@@ -298,24 +322,54 @@ static void gradient_combine(Backend *b, const LegendreShape *s, int64_t p, cons
         }
 }
 
+/* o->dm and the thread's gradients of a chunk from o->m and dy */
+static void chunk_attend_back(const LegendreShape *s, const AttentionParameters *a, const Chunk *chunk, const float *dy,
+                              Scratch *o)
+{
+    int64_t q = s->order, d = s->channels, dp = padded(d), p = a->reduced;
+    for (int64_t t = 0; t < chunk->count; t++) {
+        step_project(s, a, o->m + t * q * dp, true, o);
+        const float *weight = step_attend(s, a, o);
+        copy_rows(1, d, dy + (chunk->first + t) * d, d, o->dy, dp, dp);
+        step_back(s, a, weight, o->dz + t % GROUP * 3 * p * dp, o->partial + 3 * p * q + 3 * p, o);
+        if (t % GROUP == GROUP - 1 || t == chunk->count - 1)
+            group_project_back(s, a, t / GROUP * GROUP, t % GROUP + 1, o);
+    }
+}
+
+static void gradient_begin(Backend *b, const LegendreShape *s, int64_t p)
+{
+    for (int thread = 0; thread < b->threads; thread++)
+        memset(scratch_lay(b, s, p, thread).partial, 0, (size_t)partial_numbers(s, p) * sizeof(float));
+}
+
+static void implicit_states_back(Backend *b, const LegendreShape *s, const AttentionParameters *a, const Rows *rows,
+                                 const Real *M, const Real *DY, Real *DM, bool add, const AttentionGradients *g)
+{
+    int64_t q = s->order, d = s->channels, dp = padded(d);
+    gradient_begin(b, s, a->reduced);
+    FOR_CHUNKS(a->reduced, {
+        float *dm = (float *)DM + chunk.first * q * d;
+        attend_pooling(a->reduced, (const float *)a->p, o.score);
+        chunk_states(s, &chunk, (const float *)M, &o);
+        chunk_attend_back(s, a, &chunk, (const float *)DY, &o);
+        for (int64_t i = 0; i < chunk.count * q; i++)
+            for (int64_t c = 0; c < d; c++)
+                dm[i * d + c] = add ? dm[i * d + c] + o.dm[i * dp + c] : o.dm[i * dp + c];
+    })
+    gradient_combine(b, s, a->reduced, g);
+}
+
 static void implicit_attention_back(Backend *b, const LegendreShape *s, const AttentionParameters *a, const Rows *rows,
                                     const Real *W, const Real *X, Real *BOUNDARY, Array DY, Real *DX, bool add,
                                     const AttentionGradients *g)
 {
-    int64_t q = s->order, d = s->channels, dp = padded(d), p = a->reduced;
-    for (int thread = 0; thread < b->threads; thread++)
-        memset(scratch_lay(b, s, p, thread).partial, 0, (size_t)partial_numbers(s, p) * sizeof(float));
+    int64_t p = a->reduced;
+    gradient_begin(b, s, p);
     FOR_CHUNKS(p, {
         attend_pooling(p, (const float *)a->p, o.score);
         chunk_memory(s, LEGENDRE_RECURRENT, &chunk, (const float *)W, (const float *)X, (const float *)BOUNDARY, &o);
-        for (int64_t t = 0; t < chunk.count; t++) {
-            step_project(s, a, o.m + t * q * dp, true, &o);
-            const float *weight = step_attend(s, a, &o);
-            copy_rows(1, d, (const float *)DY.data + (chunk.first + t) * d, d, o.dy, dp, dp);
-            step_back(s, a, weight, o.dz + t % GROUP * 3 * p * dp, o.partial + 3 * p * q + 3 * p, &o);
-            if (t % GROUP == GROUP - 1 || t == chunk.count - 1)
-                group_project_back(s, a, t / GROUP * GROUP, t % GROUP + 1, &o);
-        }
+        chunk_attend_back(s, a, &chunk, (const float *)DY.data, &o);
         chunk_adjoint(s, &chunk, (const float *)W, (float *)BOUNDARY, (float *)DX, add, &o);
     })
     gradient_combine(b, s, p, g);
@@ -330,5 +384,7 @@ void VARIANT_NAME(simd_legendre)(Kernels *table)
     table->legendre_memory_back = legendre_memory_back;
     table->implicit_attention = implicit_attention;
     table->implicit_attention_back = implicit_attention_back;
+    table->implicit_states = implicit_states;
+    table->implicit_states_back = implicit_states_back;
     table->legendre_workspace = legendre_workspace;
 }
