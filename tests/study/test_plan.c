@@ -43,7 +43,7 @@ static void test_identities(void **state)
         const char *model, *variant, *id;
         int64_t width;
     } expected[] = {
-        {"lmu", "learning_rate=0.01", "7b3efc63dc9cce39", 24},
+        {"lmu", "learning_rate=0.01", "74d9ff27cf18a3b1", 24},
         {"counts", "", "45a1e7420a7d5c9e", 0},
     };
     for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
