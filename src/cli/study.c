@@ -103,12 +103,19 @@ static lmu_status print_table(const Study *study, const StudyOptions *o, const c
 {
     Results results;
     Plan plan = {0};
-    size_t done, all;
+    size_t done, all, unknown;
+    char time[32];
     TRY(results_read(path, &results));
     lmu_status status;
     ATTEMPT(plan_open(study, &o->grid, &results, &plan));
     plan_count(&plan, &results, &done, &all);
-    printf("%s\n%zu of %zu runs are done (. to do, ? to be tuned first)\n", study->title, done, all);
+    double left = plan_left(study, &plan, &results, &unknown);
+    printf("%s\n%zu of %zu runs are done (. to do, ? to be tuned first)", study->title, done, all);
+    if (done < all)
+        printf(", about %s left", format_duration(left, time, sizeof time));
+    if (unknown > 0)
+        printf(" and the time of %zu runs like which none is done", unknown);
+    putchar('\n');
     for (size_t i = 0; i < plan.cells; i++) {
         if (i == 0 || plan.cell[i].grid != plan.cell[i - 1].grid)
             print_head(plan.cell[i].grid);

@@ -62,16 +62,17 @@ static lmu_status result_begin(const Cell *cell, size_t budget, Result *r)
 
 static lmu_status result_end(StudyRun *s, Result *r)
 {
-    char seconds[32];
+    char what[96], seconds[32], left[32];
     if (!r->compute)
         TRY(copy_text("", &r->compute));
+    snprintf(what, sizeof what, "the loss is not finite, recorded as that");
     if (isfinite(r->bits_per_byte))
-        progress_say(s->request->progress, "%s: %.4f bits per byte, %.4f nats a token (%s)", s->label, r->bits_per_byte,
-                     r->nats, format_duration(r->seconds, seconds, sizeof seconds));
-    else
-        progress_say(s->request->progress, "%s: the loss is not finite; recorded as that", s->label);
-    s->done++;
-    return results_append(&s->results, s->request->results, r);
+        snprintf(what, sizeof what, "%.4f bits per byte, %.4f nats a token", r->bits_per_byte, r->nats);
+    format_duration(r->seconds, seconds, sizeof seconds);
+    TRY(results_append(&s->results, s->request->results, r));
+    progress_say(s->request->progress, "%s: %s (%s); %zu of %zu runs done, about %s left", s->name, what, seconds,
+                 ++s->done, s->all, format_duration(study_left(s), left, sizeof left));
+    return LMU_OK;
 }
 
 /* A run that another grid has done: its line once more, under this grid's names. */
@@ -130,9 +131,10 @@ static lmu_status marker_set(const char *directory, const char *name, const char
     return status;
 }
 
-static lmu_status copy_file(const char *from, const char *to, const char *name)
+/* FROM/NAME as TO/AS. */
+static lmu_status copy_file(const char *from, const char *name, const char *to, const char *as)
 {
-    char *source = path_join(from, name), *target = path_join(to, name);
+    char *source = path_join(from, name), *target = path_join(to, as);
     FileMap map;
     lmu_status status = source && target ? file_map(source, &map) : error_set(LMU_MEMORY, "no memory for a path");
     if (status == LMU_OK) {
@@ -153,7 +155,7 @@ static lmu_status copy_files(const char *from, const char *to)
     TRY(directory_list(from, &names, &count));
     lmu_status status = LMU_OK;
     for (size_t i = 0; i < count && status == LMU_OK; i++)
-        status = copy_file(from, to, names[i]);
+        status = copy_file(from, names[i], to, names[i]);
     directory_list_free(names);
     return status;
 }
@@ -168,7 +170,7 @@ static lmu_status branch_off(StudyRun *s, const char *id)
     ATTEMPT(status);
     if (has_checkpoint(s->trunk)) {
         ATTEMPT(copy_files(from, to));
-        ATTEMPT(copy_file(s->trunk, s->branch, "metrics.jsonl"));
+        ATTEMPT(copy_file(s->trunk, "metrics.jsonl", s->branch, "metrics.jsonl"));
     }
     status = marker_set(s->current, "branch", id);
 done:
@@ -182,16 +184,7 @@ static lmu_status keep_log(StudyRun *s, const char *id)
 {
     char name[32];
     snprintf(name, sizeof name, "%s.jsonl", id);
-    char *from = path_join(s->branch, "metrics.jsonl"), *to = path_join(s->logs, name);
-    FileMap map;
-    lmu_status status = from && to ? file_map(from, &map) : error_set(LMU_MEMORY, "no memory for a path");
-    if (status == LMU_OK) {
-        status = file_write(to, map.data, map.size);
-        file_unmap(&map);
-    }
-    free(from);
-    free(to);
-    return status;
+    return copy_file(s->branch, "metrics.jsonl", s->logs, name);
 }
 
 /* -- training -- */
@@ -234,19 +227,19 @@ static int64_t stable_steps(const Cell *cell, int64_t budget)
     return (int64_t)floor((1 - cell->train.decay) * (double)steps_of(cell, budget));
 }
 
-/* The trunk at the step where the budget branches off. LMU_MISMATCH: it has gone further, as when lines of results were lost. */
+/* The trunk at the step where the budget branches off. One that has gone further, as when a smaller budget was added to a grid, is
+ * trained anew. */
 static lmu_status trunk_advance(StudyRun *s, const Cell *cell, const StudyCorpus *corpus, int64_t until)
 {
     TrainReport report;
-    const StudyGrid *grid = cell->grid;
+    int64_t most = cell->grid->budget[cell->grid->budgets - 1];
     if (until == 0)
         return LMU_OK;
-    TRY(train_until(s, cell, corpus, s->trunk, grid->budget[grid->budgets - 1], until, &report));
-    return report.steps == until ? LMU_OK
-                                 : error_set(LMU_MISMATCH,
-                                             "%s stands at step %lld, behind step %lld where a budget branches off: "
-                                             "remove the directory and start again",
-                                             s->trunk, (long long)report.steps, (long long)until);
+    TRY(train_until(s, cell, corpus, s->trunk, most, until, &report));
+    if (report.steps == until)
+        return LMU_OK;
+    TRY(directory_remove(s->trunk));
+    return train_until(s, cell, corpus, s->trunk, most, until, &report);
 }
 
 static lmu_status train_budget(StudyRun *s, const Cell *cell, const StudyCorpus *corpus, size_t budget, Result *r)
@@ -275,9 +268,10 @@ done:
 static void name_run(StudyRun *s, const Cell *cell, size_t budget)
 {
     char tokens[32];
-    snprintf(s->label, sizeof s->label, "%s %s%s%s%s%s%s%s%s %s", cell->grid->name, cell->model, *cell->size ? " " : "",
-             cell->size, *cell->optimizer ? " " : "", cell->optimizer, *cell->variant ? " [" : "", cell->variant,
-             *cell->variant ? "]" : "", format_count((double)cell->grid->budget[budget], tokens, sizeof tokens));
+    format_count((double)cell->grid->budget[budget], tokens, sizeof tokens);
+    snprintf(s->label, sizeof s->label, "%s%s%s %s", cell->model, *cell->size ? " " : "", cell->size, tokens);
+    snprintf(s->name, sizeof s->name, "%s: %s%s%s%s%s%s %s", cell->grid->name, s->label, *cell->optimizer ? " " : "",
+             cell->optimizer, *cell->variant ? " [" : "", cell->variant, *cell->variant ? "]" : "", "tokens");
 }
 
 /* One run, trained or counted. A loss that is not finite is a result too. */
@@ -320,7 +314,7 @@ lmu_status study_cell(StudyRun *s, const Cell *cell)
         name_run(s, cell, b);
         if (results_find(&s->results, cell->id[b], cell->grid->name))
             continue;
-        const Result *found = plan_result(cell, b, &s->results);
+        const Result *found = plan_result(s->study, cell, b, &s->results);
         if (found) {
             TRY(result_share(s, cell, b, found));
             continue;

@@ -10,6 +10,7 @@
 #include "study/study.h"
 #include "text/bpe_train.h"
 #include "text/prepare.h"
+#include "text/shard.h"
 
 #define CORPUS_INPUTS 64
 
@@ -22,7 +23,8 @@ lmu_status study_corpus_describe(const Study *study, const char *name, StudyCorp
     *corpus = (StudyCorpus){.name = name};
     TRY(json_get_integer(origin, json, "vocabulary", VOCABULARY_LEAST, VOCABULARY_MOST, &corpus->vocabulary));
     TRY(json_get_object(origin, json, "sha256", &digests));
-    return json_get_string(origin, digests, PREPARE_TRAIN, &corpus->digest);
+    TRY(json_get_string(origin, digests, PREPARE_TRAIN, &corpus->digest));
+    return json_get_string(origin, digests, PREPARE_VALID, &corpus->held_out);
 }
 
 void study_corpus_close(StudyCorpus *corpus)
@@ -103,20 +105,30 @@ done:
 
 /* -- checking -- */
 
-static lmu_status check_digest(const Study *study, const StudyCorpus *corpus, const char *name)
+static lmu_status check_digest(const Study *study, const StudyCorpus *corpus, const char *name, const char *expected)
 {
     char *path, found[DIGEST_SIZE];
-    const char *expected = NULL;
-    const json_t *digests = json_object_get(study_member(study, "corpora", corpus->name), "sha256");
     TRY(join(corpus->directory, name, &path));
     lmu_status status = digest_file(path, found);
-    if (status == LMU_OK)
-        status = json_get_string(study->path, digests, name, &expected);
     if (status == LMU_OK && strcmp(found, expected) != 0)
         status =
             error_set(LMU_MISMATCH, "%s: has the SHA-256 %s, not %s as %s says for the corpus %s: it is other data",
                       path, found, expected, study->path, corpus->name);
     free(path);
+    return status;
+}
+
+static lmu_status count_held_out(StudyCorpus *corpus)
+{
+    char *path;
+    Shard shard;
+    TRY(join(corpus->directory, PREPARE_VALID, &path));
+    lmu_status status = shard_open(path, &shard);
+    free(path);
+    if (status == LMU_OK) {
+        corpus->held_out_tokens = shard.count;
+        shard_close(&shard);
+    }
     return status;
 }
 
@@ -144,8 +156,9 @@ lmu_status study_corpus_open(const Study *study, const char *name, const char *p
                                    name, name);
         ATTEMPT(status);
     }
-    ATTEMPT(check_digest(study, corpus, PREPARE_TRAIN));
-    status = check_digest(study, corpus, "valid.bin");
+    ATTEMPT(check_digest(study, corpus, PREPARE_TRAIN, corpus->digest));
+    ATTEMPT(check_digest(study, corpus, PREPARE_VALID, corpus->held_out));
+    status = count_held_out(corpus);
 done:
     free(below);
     free(shard);

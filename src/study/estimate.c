@@ -1,25 +1,46 @@
 /* How long the missing runs will take. */
 #include <string.h>
 
-#include "base/format.h"
+#include "base/memory.h"
 #include "study/internal.h"
 #include "text/ngram.h"
 
-#define COUNT_SPEED 1e6 /* tokens a second that counts are made of, at least */
+#define COUNT_SPEED 1e6    /* tokens a second that counts are made of, at least */
+#define SCORING_SHARE 0.33 /* of the time of training that scoring takes for a token */
 
-/* Seconds a token, of training and scoring. */
-typedef struct Speed {
-    double training, scoring;
-} Speed;
-
-/* A finished run of the same model, size and step on this CPU tells. */
-static bool speed_known(const StudyRun *s, const Cell *cell, double *training)
+static Speed speed_of(const Cell *cell)
 {
-    for (size_t i = s->results.count; i-- > 0;) {
-        const Result *r = &s->results.list[i];
-        if (strcmp(r->model, cell->model) == 0 && r->width == cell->config.dim && r->seconds > 0 && r->tokens > 0 &&
-            strcmp(r->optimizer, cell->optimizer) == 0 && strcmp(r->cpu, machine_cpu_name()) == 0) {
-            *training = r->seconds / (double)r->tokens;
+    return (Speed){.model = cell->model,
+                   .optimizer = cell->optimizer,
+                   .width = cell->config.dim,
+                   .batch = cell->train.batch,
+                   .length = cell->train.length};
+}
+
+static const Speed *speed_find(const Speeds *speeds, const Cell *cell)
+{
+    for (size_t i = 0; i < speeds->count; i++) {
+        const Speed *known = &speeds->list[i];
+        if (strcmp(known->model, cell->model) == 0 && strcmp(known->optimizer, cell->optimizer) == 0 &&
+            known->width == cell->config.dim && known->batch == cell->train.batch &&
+            known->length == cell->train.length)
+            return known;
+    }
+    return NULL;
+}
+
+/* The last finished run of the model and width that was made under the same conditions tells. */
+static bool speed_known(const Results *results, const Cell *cell, int threads, Speed *speed)
+{
+    for (size_t i = results->count; i-- > 0;) {
+        const Result *r = &results->list[i];
+        const json_t *batch = json_object_get(r->settings, "batch"), *length = json_object_get(r->settings, "length");
+        if (strcmp(r->model, cell->model) == 0 && strcmp(r->optimizer, cell->optimizer) == 0 &&
+            r->width == cell->config.dim && json_integer_value(batch) == cell->train.batch &&
+            json_integer_value(length) == cell->train.length && r->threads == threads && r->seconds > 0 &&
+            strcmp(r->cpu, machine_cpu_name()) == 0) {
+            speed->training = r->seconds / (double)r->tokens;
+            speed->scoring = SCORING_SHARE * speed->training;
             return true;
         }
     }
@@ -41,13 +62,20 @@ static lmu_status speed_measure(StudyRun *s, const Cell *cell, Speed *speed)
     return status;
 }
 
-/* Tokens that a cell still trains on: its trunk once, every missing decay. */
-static double tokens_left(const StudyRun *s, const Cell *cell, size_t *missing)
+static lmu_status speed_add(Speeds *speeds, const Speed *speed)
+{
+    TRY(memory_grow(&speeds->list, &speeds->capacity, speeds->count + 1, sizeof *speeds->list, "a study"));
+    speeds->list[speeds->count++] = *speed;
+    return LMU_OK;
+}
+
+/* Tokens that a cell still trains on: its trunk once, every missing decay; and how many runs that are. */
+static double tokens_left(const Study *study, const Cell *cell, const Results *results, size_t *missing)
 {
     double branches = 0, most = 0, decay = cell->train.schedule == SCHEDULE_WSD ? cell->train.decay : 1;
     *missing = 0;
     for (size_t b = 0; b < cell->grid->budgets; b++) {
-        if (plan_result(cell, b, &s->results))
+        if (plan_result(study, cell, b, results))
             continue;
         double budget = (double)cell->grid->budget[b];
         branches += decay * budget;
@@ -57,37 +85,60 @@ static double tokens_left(const StudyRun *s, const Cell *cell, size_t *missing)
     return branches + (1 - decay) * most;
 }
 
-lmu_status study_estimate(StudyRun *s)
+static double cell_seconds(const Cell *cell, const Speed *speed, double tokens, size_t missing, double held_out)
 {
-    const Cell *last = NULL;
-    Speed speed = {0};
-    s->left = 0;
+    double scored = (double)missing * held_out * (cell->grid->carried ? 2 : 1);
+    return cell->order ? (tokens + scored) / COUNT_SPEED : tokens * speed->training + scored * speed->scoring;
+}
+
+lmu_status study_measure(StudyRun *s)
+{
     for (size_t i = 0; i < s->plan.cells; i++) {
         const Cell *cell = &s->plan.cell[i];
+        Speed speed = speed_of(cell);
         size_t missing;
-        double tokens = tokens_left(s, cell, &missing);
-        if (missing == 0)
+        tokens_left(s->study, cell, &s->results, &missing);
+        if (missing == 0 || cell->order || speed_find(&s->speeds, cell))
             continue;
-        if (cell->order) {
-            s->left += tokens / COUNT_SPEED;
-            continue;
-        }
         if (progress_interrupted(s->request->progress))
             return error_set(LMU_INTERRUPTED, "interrupted before anything was begun");
-        /* Variants of one model, which follow each other, are taken to be as fast as the first. */
-        bool same = last && last->config.dim == cell->config.dim && strcmp(last->model, cell->model) == 0 &&
-                    strcmp(last->optimizer, cell->optimizer) == 0;
-        if (!same) {
-            bool known = speed_known(s, cell, &speed.training);
-            progress_report(s->request->progress, "measuring speeds", (double)i, (double)s->plan.cells, "cells", NULL);
-            if (!known)
-                TRY(speed_measure(s, cell, &speed));
-            else
-                speed.scoring = speed.training / 3;
-        }
-        last = cell;
-        double held_out = 2e6; /* about, whatever the corpus */
-        s->left += tokens * speed.training + (double)missing * held_out * speed.scoring;
+        progress_report(s->request->progress, "measuring speeds", (double)i, (double)s->plan.cells, "cells", NULL);
+        if (!speed_known(&s->results, cell, s->threads, &speed))
+            TRY(speed_measure(s, cell, &speed));
+        TRY(speed_add(&s->speeds, &speed));
     }
     return LMU_OK;
+}
+
+double study_left(const StudyRun *s)
+{
+    double left = 0;
+    for (size_t i = 0; i < s->plan.cells; i++) {
+        const Cell *cell = &s->plan.cell[i];
+        const Speed *speed = speed_find(&s->speeds, cell);
+        const StudyCorpus *corpus = study_corpus_of(s, cell);
+        size_t missing;
+        double tokens = tokens_left(s->study, cell, &s->results, &missing);
+        if (missing > 0 && (speed || cell->order))
+            left += cell_seconds(cell, speed, tokens, missing, (double)corpus->held_out_tokens);
+    }
+    return left;
+}
+
+double plan_left(const Study *study, const Plan *plan, const Results *results, size_t *unknown)
+{
+    double left = 0;
+    int threads = results->count ? results->list[results->count - 1].threads : 1;
+    *unknown = 0;
+    for (size_t i = 0; i < plan->cells; i++) {
+        const Cell *cell = &plan->cell[i];
+        Speed speed = speed_of(cell);
+        size_t missing;
+        double tokens = tokens_left(study, cell, results, &missing);
+        if (missing > 0 && !cell->order && !speed_known(results, cell, threads, &speed))
+            *unknown += missing;
+        else if (missing > 0)
+            left += cell_seconds(cell, &speed, tokens, missing, 0);
+    }
+    return left;
 }

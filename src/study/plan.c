@@ -4,117 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/digest.h"
 #include "base/format.h"
-#include "base/json.h"
 #include "base/memory.h"
-#include "model/model.h"
-#include "study/study.h"
+#include "study/planner.h"
 
 #define WIDTH_MULTIPLE 8
-
-/* -- identity -- */
-
-/* Options that change nothing about what is learnt, or only its last bits, or stand in the identity by themselves. */
-static const char *const aside[] = {"data",       "tokens",          "time",      "seed",    "micro_batch",
-                                    "recompute",  "evaluate_every",  "threads",   "compute", "log_every",
-                                    "save_every", "evaluate_tokens", "vocabulary"};
-
-/* Adds the fields that are not at the table's default, so that options that come to the program later leave old identities alone. */
-static lmu_status identity_fields(const FieldTable *table, const void *values, void *defaults, json_t *json)
-{
-    TRY(fields_init(table, defaults));
-    for (size_t i = 0; i < table->count; i++) {
-        const Field *field = &table->fields[i];
-        char now[2048], then[2048];
-        bool stands_aside = false;
-        for (size_t k = 0; k < sizeof aside / sizeof *aside; k++)
-            stands_aside |= strcmp(aside[k], field->name) == 0;
-        field_format(field, values, now, sizeof now);
-        field_format(field, defaults, then, sizeof then);
-        if (!stands_aside && strcmp(now, then) != 0)
-            json_object_set_new(json, field->name, json_string(now));
-    }
-    fields_free(table, defaults);
-    return LMU_OK;
-}
-
-static lmu_status cell_identify(Cell *cell, const StudyCorpus *corpus)
-{
-    TRY(memory_new(&cell->id, cell->grid->budgets, sizeof *cell->id, "a study"));
-    json_t *json = json_pack("{s:s, s:I}", "corpus", corpus->digest, "seed", (json_int_t)cell->seed);
-    lmu_status status = LMU_OK;
-    if (cell->order) {
-        json_object_set_new(json, "ngram", json_integer(cell->order));
-        json_object_set_new(json, "length", json_integer(cell->train.length));
-    } else {
-        ModelConfig model;
-        TrainConfig train;
-        json_object_set_new(json, "arch", json_string(cell->config.arch));
-        ATTEMPT(identity_fields(&model_table, &cell->config, &model, json));
-        ATTEMPT(identity_fields(&train_table, &cell->train, &train, json));
-    }
-    for (size_t i = 0; i < cell->grid->budgets; i++) {
-        char digest[DIGEST_SIZE];
-        json_object_set_new(json, "tokens", json_integer(cell->grid->budget[i]));
-        char *text = json_dumps(json, JSON_COMPACT | JSON_SORT_KEYS);
-        if (!text) {
-            status = error_set(LMU_MEMORY, "no memory for a study");
-            goto done;
-        }
-        digest_text(text, strlen(text), digest);
-        snprintf(cell->id[i], sizeof cell->id[i], "%.16s", digest);
-        free(text);
-    }
-done:
-    json_decref(json);
-    return status;
-}
-
-/* -- widths -- */
-
-static lmu_status count_parameters(Backend *backend, const ModelConfig *config, int64_t *all, int64_t *non_embedding)
-{
-    Model *model;
-    TRY(model_open(backend, config, &model));
-    *all = params_total(model->params);
-    *non_embedding = params_non_embedding(model->params);
-    model_close(model);
-    return LMU_OK;
-}
-
-/* Heads must share the channels. */
-static int64_t width_step(const ModelConfig *config, int64_t multiple)
-{
-    int64_t step = multiple;
-    while (config->heads > 0 && step % config->heads != 0)
-        step += multiple;
-    return step;
-}
-
-/* The width whose non-embedding parameters are nearest to the target; they grow with it. */
-static lmu_status solve_width(Backend *backend, ModelConfig *config, int64_t target, int64_t multiple)
-{
-    int64_t step = width_step(config, multiple), low = 1, high = 65536 / step, all, count, below = 0, above = 0;
-    while (low < high) {
-        int64_t middle = (low + high) / 2;
-        config->dim = middle * step;
-        TRY(count_parameters(backend, config, &all, &count));
-        if (count < target)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    config->dim = low * step;
-    TRY(count_parameters(backend, config, &all, &above));
-    if (low == 1)
-        return LMU_OK;
-    config->dim = (low - 1) * step;
-    TRY(count_parameters(backend, config, &all, &below));
-    if (above - target < target - below)
-        config->dim = low * step;
-    return LMU_OK;
-}
 
 /* -- a cell -- */
 
@@ -202,30 +96,30 @@ static lmu_status cell_vary(const Study *study, Cell *cell, const json_t *vary, 
 }
 
 /* Later settings win: of the study, size, model, optimiser, what was tuned, variant, what is varied. */
-static lmu_status cell_settings(const Study *study, Cell *cell, const Results *results, const char *variant,
-                                size_t index, json_t **out)
+static lmu_status cell_settings(Planner *p, Cell *cell, const char *variant, size_t index, json_t **out)
 {
+    const Study *study = p->study;
     const StudyGrid *grid = cell->grid;
-    json_t *settings = json_object(), *tuned = NULL;
-    lmu_status status = LMU_OK;
-    const json_t *layers[] = {json_object_get(study->json, "settings"), study_member(study, "sizes", cell->size),
-                              study_member(study, "models", cell->model),
-                              study_member(study, "optimizers", cell->optimizer)};
+    const json_t *model = study_member(study, "models", cell->model), *tuned = NULL;
+    bool counts = json_object_get(model, "ngram") != NULL, tunable = grid->tuned_by && !counts;
+    if (tunable)
+        TRY(planner_tuned(p, grid->tuned_by, cell->model, cell->size, cell->optimizer, &tuned));
+    cell->tuned = !tunable || tuned;
+    const json_t *layers[] = {json_object_get(study->json, "settings"),
+                              study_member(study, "sizes", cell->size),
+                              model,
+                              study_member(study, "optimizers", cell->optimizer),
+                              tuned,
+                              json_object_get(grid->variants, variant)};
+    json_t *settings = json_object();
     for (size_t i = 0; i < sizeof layers / sizeof *layers; i++)
         json_object_update(settings, (json_t *)layers[i]);
-    bool counts = json_object_get(study_member(study, "models", cell->model), "ngram") != NULL;
-    bool tunable = grid->tuned_by && !counts;
-    if (tunable)
-        ATTEMPT(plan_tuned(study, grid->tuned_by, cell->model, cell->size, cell->optimizer, results, &tuned));
-    cell->tuned = !tunable || tuned;
-    json_object_update(settings, tuned);
-    json_object_update(settings, json_object_get(grid->variants, variant));
-    ATTEMPT(cell_vary(study, cell, counts ? NULL : grid->vary, index, variant, settings));
-    *out = settings;
-    settings = NULL;
-done:
-    json_decref(tuned);
-    json_decref(settings);
+    settings_drop_special(settings);
+    lmu_status status = cell_vary(study, cell, counts ? NULL : grid->vary, index, variant, settings);
+    if (status == LMU_OK)
+        *out = settings;
+    else
+        json_decref(settings);
     return status;
 }
 
@@ -240,14 +134,14 @@ static size_t vary_count(const StudyGrid *grid)
     return count;
 }
 
-static lmu_status add_cell(const Study *study, const Cell *prototype, const StudyCorpus *corpus, const char *variant,
-                           size_t index, const Results *results, Backend *backend, Plan *plan)
+static lmu_status add_cell(Planner *p, const Cell *prototype, const StudyCorpus *corpus, const char *variant,
+                           size_t index, Plan *plan)
 {
     Cell cell = *prototype;
     json_t *settings = NULL;
     lmu_status status;
-    ATTEMPT(cell_settings(study, &cell, results, variant, index, &settings));
-    ATTEMPT(cell_configure(&cell, study, corpus, backend, settings));
+    ATTEMPT(cell_settings(p, &cell, variant, index, &settings));
+    ATTEMPT(cell_configure(&cell, p->study, corpus, p->backend, settings));
     ATTEMPT(memory_grow(&plan->cell, &plan->capacity, plan->cells + 1, sizeof *plan->cell, "a study"));
     plan->cell[plan->cells++] = cell;
 done:
@@ -258,34 +152,38 @@ done:
 }
 
 /* All variants of one model, size, optimiser and seed. Counts have no size, optimiser or variant: one cell for all of them. */
-static lmu_status add_variants(const Study *study, Cell prototype, const StudyCorpus *corpus, const Results *results,
-                               Backend *backend, Plan *plan)
+static lmu_status add_variants(Planner *p, Cell prototype, const StudyCorpus *corpus, Plan *plan)
 {
     const StudyGrid *grid = prototype.grid;
-    if (json_object_get(study_member(study, "models", prototype.model), "ngram")) {
+    if (json_object_get(study_member(p->study, "models", prototype.model), "ngram")) {
         prototype.size = prototype.optimizer = "";
         for (size_t i = 0; i < plan->cells; i++)
             if (plan->cell[i].grid == grid && plan->cell[i].seed == prototype.seed &&
                 strcmp(plan->cell[i].model, prototype.model) == 0)
                 return LMU_OK;
-        return add_cell(study, &prototype, corpus, "", 0, results, backend, plan);
+        return add_cell(p, &prototype, corpus, "", 0, plan);
     }
     const char *variant;
     json_t *settings;
     for (size_t index = 0; !grid->variants && index < vary_count(grid); index++)
-        TRY(add_cell(study, &prototype, corpus, "", index, results, backend, plan));
+        TRY(add_cell(p, &prototype, corpus, "", index, plan));
     json_object_foreach((json_t *)grid->variants, variant, settings) for (size_t index = 0; index < vary_count(grid);
                                                                           index++)
-        TRY(add_cell(study, &prototype, corpus, variant, index, results, backend, plan));
+        TRY(add_cell(p, &prototype, corpus, variant, index, plan));
     return LMU_OK;
 }
 
-lmu_status plan_grid(const Study *study, const StudyGrid *grid, const Results *results, Backend *backend, Plan *plan)
+static bool passes(const char *wanted, const char *name)
+{
+    return !wanted || strcmp(wanted, name) == 0;
+}
+
+lmu_status planner_expand(Planner *p, const StudyGrid *grid, const PlanFilter *only, Plan *plan)
 {
     StudyCorpus corpus;
     size_t i, k, m;
     json_t *size, *optimizer, *model;
-    TRY(study_corpus_describe(study, grid->corpus, &corpus));
+    TRY(study_corpus_describe(p->study, grid->corpus, &corpus));
     for (size_t s = 0; s < grid->seeds; s++)
         json_array_foreach((json_t *)grid->sizes, i, size) json_array_foreach((json_t *)grid->optimizers, k, optimizer)
             json_array_foreach((json_t *)grid->models, m, model)
@@ -295,9 +193,39 @@ lmu_status plan_grid(const Study *study, const StudyGrid *grid, const Results *r
                               .size = json_string_value(size),
                               .optimizer = json_string_value(optimizer),
                               .seed = grid->seed[s]};
-            TRY(add_variants(study, prototype, &corpus, results, backend, plan));
+            if (passes(only->model, prototype.model) && passes(only->size, prototype.size) &&
+                passes(only->optimizer, prototype.optimizer))
+                TRY(add_variants(p, prototype, &corpus, plan));
         }
     return LMU_OK;
+}
+
+/* -- plans -- */
+
+static lmu_status planner_open(const Study *study, const Results *results, Planner *p)
+{
+    *p = (Planner){.study = study, .results = results};
+    return backend_open(BACKEND_CPU, 1, false, &p->backend);
+}
+
+static void planner_close(Planner *p)
+{
+    for (size_t i = 0; i < p->count; i++)
+        json_decref(p->tuned[i].settings);
+    free(p->tuned);
+    backend_close(p->backend);
+}
+
+lmu_status plan_grid(const Study *study, const StudyGrid *grid, const Results *results, Plan *plan)
+{
+    Planner p;
+    memset(plan, 0, sizeof *plan);
+    TRY(planner_open(study, results, &p));
+    lmu_status status = planner_expand(&p, grid, &(PlanFilter){0}, plan);
+    planner_close(&p);
+    if (status != LMU_OK)
+        plan_close(plan);
+    return status;
 }
 
 static bool is_wanted(const StudyGrid *grid, const StringList *wanted)
@@ -328,15 +256,15 @@ static lmu_status check_wanted(const Study *study, const StringList *wanted)
 
 lmu_status plan_open(const Study *study, const StringList *wanted, const Results *results, Plan *plan)
 {
-    Backend *backend;
+    Planner p;
     memset(plan, 0, sizeof *plan);
     TRY(check_wanted(study, wanted));
-    TRY(backend_open(BACKEND_CPU, 1, false, &backend));
+    TRY(planner_open(study, results, &p));
     lmu_status status = LMU_OK;
     for (size_t i = 0; i < study->grids && status == LMU_OK; i++)
         if (is_wanted(&study->grid[i], wanted))
-            status = plan_grid(study, &study->grid[i], results, backend, plan);
-    backend_close(backend);
+            status = planner_expand(&p, &study->grid[i], &(PlanFilter){0}, plan);
+    planner_close(&p);
     if (status != LMU_OK)
         plan_close(plan);
     return status;
@@ -350,11 +278,23 @@ void plan_close(Plan *plan)
     memset(plan, 0, sizeof *plan);
 }
 
-const Result *plan_result(const Cell *cell, size_t budget, const Results *results)
+/* Whether the grid of a line scores with the state carried: where it does and the line has no such score, the model cannot. */
+static bool scores_carried(const Study *study, const char *name)
+{
+    const StudyGrid *grid = study_grid(study, name);
+    return grid && grid->carried;
+}
+
+const Result *plan_result(const Study *study, const Cell *cell, size_t budget, const Results *results)
 {
     const Result *own = results_find(results, cell->id[budget], cell->grid->name);
-    const Result *any = own ? own : results_find(results, cell->id[budget], NULL);
-    return any == own || !cell->grid->carried || isfinite(any->carried) ? any : NULL;
+    for (size_t i = 0; !own && i < results->count; i++) {
+        const Result *r = &results->list[i];
+        if (strcmp(r->id, cell->id[budget]) == 0 &&
+            (!cell->grid->carried || isfinite(r->carried) || scores_carried(study, r->grid)))
+            return r;
+    }
+    return own;
 }
 
 void plan_count(const Plan *plan, const Results *results, size_t *done, size_t *all)

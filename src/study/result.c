@@ -143,6 +143,10 @@ lmu_status results_read(const char *path, Results *out)
     Result r = {0};
     lmu_status status = LMU_OK;
     size_t number = 1;
+    if (strncmp(text, "{\"id\"", size < 5 ? size : 5) != 0) {
+        status = error_set(LMU_FORMAT, "%s: holds something else than the results of a study", path);
+        goto done;
+    }
     for (const char *line = text, *end; (end = memchr(line, '\n', size - (size_t)(line - text)));
          line = end + 1, number++) {
         char origin[4200];

@@ -24,7 +24,7 @@ static void pass_report(Progress *self, const char *stage, double done, double t
 {
     StudyRun *s = run_of(self);
     char line[224];
-    snprintf(line, sizeof line, "%zu/%zu %s", s->done + 1, s->all, stage);
+    snprintf(line, sizeof line, "%zu/%zu %s: %s", s->done + 1, s->all, s->label, stage);
     progress_report(s->request->progress, line, done, total, unit, note);
 }
 
@@ -35,6 +35,17 @@ static void pass_warnings(Progress *self, const char *sentence)
 }
 
 /* -- opening -- */
+
+/* Two runners with one directory, or one file of results, would train everything twice and write over each other. */
+static lmu_status lock(const char *path, int flags, int *descriptor)
+{
+    *descriptor = open(path, flags | O_CLOEXEC, 0666);
+    if (*descriptor < 0)
+        return error_set(LMU_IO, "%s: cannot be opened: %s", path, strerror(errno));
+    if (flock(*descriptor, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+        return error_set(LMU_USAGE, "%s: another process runs a study there; choose another --out and --results", path);
+    return LMU_OK;
+}
 
 static lmu_status open_directories(StudyRun *s)
 {
@@ -47,10 +58,10 @@ static lmu_status open_directories(StudyRun *s)
     if (!s->logs || !s->trunk || !s->branch)
         return error_set(LMU_MEMORY, "no memory for a path");
     TRY(directory_make(s->logs));
-    s->lock = open(out, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (s->lock >= 0 && flock(s->lock, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
-        return error_set(LMU_USAGE, "%s: another process runs a study there; choose another --out", out);
-    return LMU_OK;
+    TRY(lock(out, O_RDONLY | O_DIRECTORY, &s->lock));
+    if (s->request->estimate && !file_exists(s->request->results))
+        return LMU_OK;
+    return lock(s->request->results, O_RDWR | O_CREAT, &s->results_lock);
 }
 
 /* The PATH of "NAME=PATH" for a corpus; NULL: none was given. */
@@ -79,8 +90,9 @@ static lmu_status check_places(const StudyRun *s)
 
 static lmu_status open_corpora(StudyRun *s)
 {
-    TRY(memory_new(&s->corpus, s->study->grids, sizeof *s->corpus, "a study"));
     TRY(check_places(s));
+    if (!s->corpus)
+        TRY(memory_new(&s->corpus, s->study->grids, sizeof *s->corpus, "a study"));
     for (size_t i = 0; i < s->plan.cells; i++) {
         const char *name = s->plan.cell[i].grid->corpus;
         if (study_corpus_of(s, &s->plan.cell[i]))
@@ -113,22 +125,22 @@ static void say_left(StudyRun *s)
 {
     char left[32];
     progress_say(s->request->progress, "%zu of %zu runs done, about %s left", s->done, s->all,
-                 format_duration(s->left, left, sizeof left));
+                 format_duration(study_left(s), left, sizeof left));
 }
 
 /* Cells are made anew for each grid: what tuned it may have come to be known. */
 static lmu_status run_grid(StudyRun *s, const StudyGrid *grid)
 {
-    Plan plan = {0};
-    Backend *backend;
-    TRY(backend_open(BACKEND_CPU, 1, false, &backend));
-    lmu_status status = plan_grid(s->study, grid, &s->results, backend, &plan);
-    backend_close(backend);
+    Plan plan;
+    TRY(plan_grid(s->study, grid, &s->results, &plan));
+    lmu_status status = LMU_OK;
     for (size_t i = 0; i < plan.cells && status == LMU_OK; i++) {
         if (!plan.cell[i].tuned)
-            status = error_set(
-                LMU_USAGE, "grid %s: %s with %s rests on grid %s, whose runs of it are not all done: run that grid too",
-                grid->name, plan.cell[i].model, plan.cell[i].optimizer, grid->tuned_by);
+            status =
+                error_set(LMU_USAGE,
+                          "grid %s: %s %s with %s rests on grid %s, whose runs of it are not all done, or all of whose "
+                          "runs of it diverged: run that grid too, or vary other settings in it",
+                          grid->name, plan.cell[i].model, plan.cell[i].size, plan.cell[i].optimizer, grid->tuned_by);
         else
             status = study_cell(s, &plan.cell[i]);
     }
@@ -156,39 +168,64 @@ static bool in_plan(const Plan *plan, const StudyGrid *grid)
     return false;
 }
 
+/* The plan of all grids, and the speeds of what is missing: again whenever a grid is done that others are tuned by. */
+static lmu_status make_plan(StudyRun *s)
+{
+    plan_close(&s->plan);
+    TRY(plan_open(s->study, s->request->grids, &s->results, &s->plan));
+    plan_count(&s->plan, &s->results, &s->done, &s->all);
+    TRY(open_corpora(s));
+    return study_measure(s);
+}
+
+/* All grids in their order, each when those before it are done. */
+static lmu_status run_grids(StudyRun *s)
+{
+    for (size_t i = 0; i < s->study->grids; i++) {
+        if (!in_plan(&s->plan, &s->study->grid[i]))
+            continue;
+        lmu_status status = run_grid(s, &s->study->grid[i]);
+        if (status == LMU_OK)
+            status = make_plan(s);
+        if (status != LMU_OK)
+            return status == LMU_INTERRUPTED ? interrupted(s) : status;
+    }
+    return directory_remove(s->current);
+}
+
+static void study_run_close(StudyRun *s)
+{
+    for (size_t i = 0; i < s->corpora; i++)
+        study_corpus_close(&s->corpus[i]);
+    free(s->corpus);
+    plan_close(&s->plan);
+    results_free(&s->results);
+    free(s->speeds.list);
+    free(s->current);
+    free(s->trunk);
+    free(s->branch);
+    free(s->logs);
+    if (s->lock >= 0)
+        close(s->lock);
+    if (s->results_lock >= 0)
+        close(s->results_lock);
+}
+
 lmu_status study_run(const StudyRequest *request)
 {
-    StudyRun s = {.request = request, .study = request->study, .lock = -1};
+    StudyRun s = {.request = request, .study = request->study, .lock = -1, .results_lock = -1};
     lmu_status status;
     s.progress = (Progress){pass_report, pass_warnings, request->progress ? request->progress->interrupt : NULL};
+    s.threads = request->threads > 0 ? request->threads : machine_threads(NULL, 0);
+    ATTEMPT(open_directories(&s)); /* and locked, before results are read */
     ATTEMPT(results_read(request->results, &s.results));
-    ATTEMPT(plan_open(s.study, request->grids, &s.results, &s.plan));
-    plan_count(&s.plan, &s.results, &s.done, &s.all);
-    ATTEMPT(open_directories(&s));
-    ATTEMPT(open_corpora(&s));
-    ATTEMPT(study_estimate(&s));
+    ATTEMPT(make_plan(&s));
     say_left(&s);
-    if (!request->estimate)
-        ATTEMPT(measure_ceiling(&s));
-    for (size_t i = 0; i < s.study->grids && !request->estimate; i++) {
-        if (!in_plan(&s.plan, &s.study->grid[i]))
-            continue;
-        status = run_grid(&s, &s.study->grid[i]);
-        if (status == LMU_INTERRUPTED)
-            status = interrupted(&s);
-        ATTEMPT(status);
-    }
+    if (request->estimate)
+        goto done;
+    ATTEMPT(measure_ceiling(&s));
+    status = run_grids(&s);
 done:
-    for (size_t i = 0; i < s.corpora; i++)
-        study_corpus_close(&s.corpus[i]);
-    free(s.corpus);
-    plan_close(&s.plan);
-    results_free(&s.results);
-    free(s.current);
-    free(s.trunk);
-    free(s.branch);
-    free(s.logs);
-    if (s.lock >= 0)
-        close(s.lock);
+    study_run_close(&s);
     return status;
 }

@@ -29,7 +29,7 @@ static lmu_status open_in(const StudyCorpus *corpus, const char *name, Shard *sh
 
 static lmu_status held_out_open(const StudyCorpus *corpus, HeldOut *held)
 {
-    TRY(open_in(corpus, "valid.bin", &held->text));
+    TRY(open_in(corpus, PREPARE_VALID, &held->text));
     char *path = path_join(corpus->directory, PREPARE_TOKENIZER);
     lmu_status status = path ? tokenizer_open(path, &held->tokenizer) : error_set(LMU_MEMORY, "no memory for a path");
     free(path);
@@ -58,7 +58,8 @@ static void keep(const EvalResult *whole, const EvalResult *part, Result *result
     }
 }
 
-/* In one pass with its state carried; a model whose attention has an end cannot, which is no error. */
+/* In one pass with its state carried; a model whose attention has an end cannot, which is no error, nor is a state that grows
+ * beyond all numbers. */
 static lmu_status score_carried(StudyRun *s, Model *model, const HeldOut *held, Result *result)
 {
     Evaluator evaluator;
@@ -69,7 +70,7 @@ static lmu_status score_carried(StudyRun *s, Model *model, const HeldOut *held, 
         evaluator_run(&evaluator, &held->text, 0, tokenizer_lengths(held->tokenizer), &s->progress, &whole);
     evaluator_close(&evaluator);
     result->carried = status == LMU_OK ? eval_bits_per_byte(&whole) : (double)NAN;
-    return status == LMU_USAGE ? LMU_OK : status;
+    return status == LMU_USAGE || status == LMU_NUMERIC ? LMU_OK : status;
 }
 
 lmu_status study_score(StudyRun *s, const Cell *cell, const StudyCorpus *corpus, const char *checkpoint, Result *result)
@@ -85,13 +86,13 @@ lmu_status study_score(StudyRun *s, const Cell *cell, const StudyCorpus *corpus,
     ATTEMPT(backend_open(BACKEND_CPU, s->request->threads, false, &backend));
     ATTEMPT(backend_choose_compute(backend, (ComputeChoice)cell->train.compute));
     ATTEMPT(model_load(backend, checkpoint, &model));
+    result->compute = strdup(backend->compute == COMPUTE_BF16 ? "bf16" : "f32");
+    result->threads = backend->threads;
     ATTEMPT(evaluator_open(model, &cut, &evaluator));
     ATTEMPT(evaluator_run(&evaluator, &held.text, 0, tokenizer_lengths(held.tokenizer), &s->progress, &whole));
     keep(&whole, part, result);
     if (cell->grid->carried)
-        ATTEMPT(score_carried(s, model, &held, result));
-    result->compute = strdup(backend->compute == COMPUTE_BF16 ? "bf16" : "f32");
-    result->threads = backend->threads;
+        status = score_carried(s, model, &held, result);
 done:
     evaluator_close(&evaluator);
     model_close(model);

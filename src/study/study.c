@@ -14,6 +14,7 @@
 static const char *const reserved[] = {"data", "tokens", "time", "seed", "evaluate_every", "evaluate_tokens"};
 /* Members of a size and of a model that are no settings. */
 static const char *const special[] = {"non_embedding", "width_multiple", "ngram", "arch"};
+static const char *const special_of[] = {"sizes", "sizes", "models", "models"};
 
 const json_t *study_member(const Study *study, const char *section, const char *name)
 {
@@ -41,8 +42,7 @@ lmu_status settings_read(const char *origin, const json_t *settings, ModelConfig
                           origin, key);
             goto done;
         }
-        if (!is_one_of(key, special, sizeof special / sizeof *special))
-            json_object_set(fields_find(&train_table, key) ? of_training : of_model, key, value);
+        json_object_set(fields_find(&train_table, key) ? of_training : of_model, key, value);
     }
     ATTEMPT(fields_from_json(&train_table, train, origin, of_training));
     status = fields_from_json(&model_table, model, origin, of_model);
@@ -50,6 +50,20 @@ done:
     json_decref(of_model);
     json_decref(of_training);
     return status;
+}
+
+void settings_drop_special(json_t *settings)
+{
+    for (size_t i = 0; i < sizeof special / sizeof *special; i++)
+        json_object_del(settings, special[i]);
+}
+
+const StudyGrid *study_grid(const Study *study, const char *name)
+{
+    for (size_t i = 0; i < study->grids; i++)
+        if (strcmp(study->grid[i].name, name) == 0)
+            return &study->grid[i];
+    return NULL;
 }
 
 /* -- checks -- */
@@ -60,13 +74,20 @@ static lmu_status check_settings(const Study *study, const char *section, const 
     char origin[512];
     ModelConfig model = {0};
     TrainConfig train = {0};
+    json_t *plain = json_copy((json_t *)settings);
     lmu_status status;
     snprintf(origin, sizeof origin, "%s: %s%s%s", study->path, section, *name ? "." : "", name);
-    if (model_config_init(&model, arch) != LMU_OK)
-        return error_prefix(LMU_FORMAT, "%s: ", origin);
+    for (size_t i = 0; i < sizeof special / sizeof *special; i++)
+        if (strcmp(special_of[i], section) == 0)
+            json_object_del(plain, special[i]);
+    status = model_config_init(&model, arch);
+    if (status != LMU_OK)
+        status = error_prefix(LMU_FORMAT, "%s: ", origin);
+    ATTEMPT(status);
     ATTEMPT(fields_init(&train_table, &train));
-    status = settings_read(origin, settings, &model, &train);
+    status = settings_read(origin, plain, &model, &train);
 done:
+    json_decref(plain);
     model_config_free(&model);
     fields_free(&train_table, &train);
     return status;

@@ -42,17 +42,21 @@ void study_close(Study *study); /* accepts NULL */
 /* A member of a section ("models", "corpora", ...), NULL if there is none. */
 const json_t *study_member(const Study *study, const char *section, const char *name);
 
+const StudyGrid *study_grid(const Study *study, const char *name); /* NULL: there is none */
+
 /* Settings of model and training mixed in one object, read over the two configurations. Keys of the study's own (non_embedding, ...)
  * must be gone. LMU_FORMAT names origin and key. */
+void settings_drop_special(json_t *settings);
 lmu_status settings_read(const char *origin, const json_t *settings, ModelConfig *model, TrainConfig *train);
 
 /* -- corpora -- */
 
 typedef struct StudyCorpus {
     const char *name;
-    char *directory;    /* as lmu prepare writes it */
-    const char *digest; /* SHA-256 of train.bin, of the study's file */
+    char *directory;               /* as lmu prepare writes it */
+    const char *digest, *held_out; /* SHA-256 of train.bin and valid.bin, of the study\'s file */
     int64_t vocabulary;
+    int64_t held_out_tokens; /* 0: not opened */
 } StudyCorpus;
 
 /* Where a corpus of the study lies. `place`: a prepared directory, or the folder of the texts that the study's file lists, which
@@ -88,21 +92,18 @@ typedef struct Plan {
  * multiple of the size's width_multiple (8) whose non-embedding parameters are nearest to the size. */
 lmu_status plan_open(const Study *study, const StringList *wanted, const Results *results, Plan *plan);
 void plan_close(Plan *plan);
-/* The cells of one grid alone, added to the plan. */
-lmu_status plan_grid(const Study *study, const StudyGrid *grid, const Results *results, Backend *backend, Plan *plan);
-
-/* The settings that `grid` found best for a model and optimiser, of the size nearest to `size` that it has: over its budgets and
- * seeds the lowest geometric mean of bits per byte, of the keys that it and the grids that tuned it vary. A new reference, or NULL
- * while runs of the model are missing there. */
-lmu_status plan_tuned(const Study *study, const char *grid, const char *model, const char *size, const char *optimizer,
-                      const Results *results, json_t **out);
+/* The cells of one grid alone. */
+lmu_status plan_grid(const Study *study, const StudyGrid *grid, const Results *results, Plan *plan);
 
 /* A finished run that serves the cell's budget, of this grid or another; NULL: it is to be trained. A grid that wants state carried has no
- * use for one that was not scored so. */
-const Result *plan_result(const Cell *cell, size_t budget, const Results *results);
+ * use for one of a grid that does not. */
+const Result *plan_result(const Study *study, const Cell *cell, size_t budget, const Results *results);
 
 /* Runs of a plan that are done, and all. */
 void plan_count(const Plan *plan, const Results *results, size_t *done, size_t *all);
+
+/* Seconds that the missing runs of a plan take, by the speeds of finished ones on this CPU; *unknown: runs of which no speed is known. */
+double plan_left(const Study *study, const Plan *plan, const Results *results, size_t *unknown);
 
 /* -- running -- */
 

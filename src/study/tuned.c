@@ -2,15 +2,8 @@
 #include <math.h>
 #include <string.h>
 
-#include "study/study.h"
-
-static const StudyGrid *find_grid(const Study *study, const char *name)
-{
-    for (size_t i = 0; i < study->grids; i++)
-        if (strcmp(study->grid[i].name, name) == 0)
-            return &study->grid[i];
-    return NULL;
-}
+#include "base/memory.h"
+#include "study/planner.h"
 
 static double size_of(const Study *study, const char *size)
 {
@@ -39,60 +32,74 @@ static const char *nearest_size(const Study *study, const StudyGrid *grid, const
     return best;
 }
 
-static bool belongs(const Result *r, const StudyGrid *grid, const char *model, const char *size, const char *optimizer)
+/* Sum of the logarithms of bits per byte over budgets and seeds; infinite: one diverged; NaN: one is missing. */
+static double score_of(const Planner *p, const Plan *plan, size_t variant, size_t variants)
 {
-    return strcmp(r->grid, grid->name) == 0 && strcmp(r->model, model) == 0 && strcmp(r->size, size) == 0 &&
-           strcmp(r->optimizer, optimizer) == 0;
-}
-
-/* How many variants a model has in a grid. */
-static size_t variant_count(const StudyGrid *grid)
-{
-    size_t count = grid->variants ? json_object_size(grid->variants) : 1;
-    const char *key;
-    json_t *values;
-    json_object_foreach((json_t *)grid->vary, key, values) count *= json_array_size(values);
-    return count;
-}
-
-lmu_status plan_tuned(const Study *study, const char *name, const char *model, const char *size, const char *optimizer,
-                      const Results *results, json_t **out)
-{
-    const StudyGrid *grid = find_grid(study, name);
-    const char *there = nearest_size(study, grid, size);
-    const Result *best = NULL;
-    double lowest = INFINITY;
-    size_t runs = grid->budgets * grid->seeds, found = 0;
-    *out = NULL;
-    for (size_t i = 0; i < results->count; i++) {
-        const Result *r = &results->list[i];
-        if (!belongs(r, grid, model, there, optimizer))
-            continue;
-        double sum = 0;
-        size_t count = 0;
-        for (size_t k = 0; k < results->count; k++)
-            if (belongs(&results->list[k], grid, model, there, optimizer) &&
-                strcmp(results->list[k].variant, r->variant) == 0) {
-                sum += log(results->list[k].bits_per_byte);
-                count++;
-            }
-        found++;
-        if (count == runs && sum < lowest) {
-            lowest = sum;
-            best = r;
+    double sum = 0;
+    for (size_t i = variant; i < plan->cells; i += variants) /* seeds come outermost */
+        for (size_t b = 0; b < plan->cell[i].grid->budgets; b++) {
+            const Result *r = results_find(p->results, plan->cell[i].id[b], plan->cell[i].grid->name);
+            sum += r ? log(r->bits_per_byte) : (double)NAN;
         }
-    }
-    if (found < runs * variant_count(grid))
-        return LMU_OK;
-    if (!best)
-        return error_set(LMU_NUMERIC, "grid %s: every run of %s with %s diverged: vary other settings", name, model,
-                         optimizer);
-    *out = json_object();
-    for (const StudyGrid *g = grid; g; g = g->tuned_by ? find_grid(study, g->tuned_by) : NULL) {
+    return sum;
+}
+
+/* What the cell has for every key that its grid, and those that tuned it, vary. */
+static lmu_status varied_settings(const Planner *p, const Cell *cell, json_t **out)
+{
+    json_t *all, *varied = json_object();
+    TRY(model_config_to_json(&cell->config, &all));
+    lmu_status status = fields_to_json(&train_table, &cell->train, all);
+    for (const StudyGrid *g = cell->grid; g; g = g->tuned_by ? study_grid(p->study, g->tuned_by) : NULL) {
         const char *key;
         json_t *values;
-        json_object_foreach((json_t *)g->vary, key, values)
-            json_object_set(*out, key, json_object_get(best->settings, key));
+        json_object_foreach((json_t *)g->vary, key, values) json_object_set(varied, key, json_object_get(all, key));
     }
+    json_decref(all);
+    *out = varied;
+    return status;
+}
+
+static lmu_status find_best(Planner *p, Tuned *tuned)
+{
+    const StudyGrid *grid = tuned->grid;
+    PlanFilter only = {tuned->model, tuned->size, tuned->optimizer};
+    Plan plan = {0};
+    const Cell *best = NULL;
+    double lowest = INFINITY;
+    lmu_status status = planner_expand(p, grid, &only, &plan);
+    size_t variants = plan.cells / grid->seeds;
+    bool complete = status == LMU_OK && variants > 0;
+    for (size_t v = 0; v < variants && complete; v++) {
+        double score = score_of(p, &plan, v, variants);
+        complete = !isnan(score) && plan.cell[v].tuned;
+        if (score < lowest) {
+            lowest = score;
+            best = &plan.cell[v];
+        }
+    }
+    if (complete && best)
+        status = varied_settings(p, best, &tuned->settings);
+    plan_close(&plan);
+    return status;
+}
+
+lmu_status planner_tuned(Planner *p, const char *name, const char *model, const char *size, const char *optimizer,
+                         const json_t **out)
+{
+    const StudyGrid *grid = study_grid(p->study, name);
+    Tuned tuned = {grid, model, nearest_size(p->study, grid, size), optimizer, NULL};
+    for (size_t i = 0; i < p->count; i++) {
+        const Tuned *known = &p->tuned[i];
+        if (known->grid == grid && !strcmp(known->model, model) && !strcmp(known->size, tuned.size) &&
+            !strcmp(known->optimizer, optimizer)) {
+            *out = known->settings;
+            return LMU_OK;
+        }
+    }
+    TRY(find_best(p, &tuned));
+    TRY(memory_grow(&p->tuned, &p->capacity, p->count + 1, sizeof *p->tuned, "a study"));
+    p->tuned[p->count++] = tuned;
+    *out = tuned.settings;
     return LMU_OK;
 }

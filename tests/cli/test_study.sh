@@ -84,12 +84,56 @@ for round in 1 2 3 4 5 6 7 8 9 10 11 12; do
     sleep "$(awk -v r=$round 'BEGIN { print 0.2 + (r * 37 % 11) * 0.15 }')"
     kill "-$([ $((round % 2)) -eq 0 ] && echo INT || echo KILL)" $process 2>/dev/null
     wait $process 2>/dev/null
-    printf 'half a line {' >"$work/half"
+    printf '{"id":"0123456789' >"$work/half"
     [ $round -ne 5 ] || [ ! -e "$work/cut/results.jsonl" ] || cat "$work/half" >>"$work/cut/results.jsonl"
 done
 study "$work/cut" || complain "study run, killed and gone on with: $(tail -n 3 "$work/err")"
 diff <(timeless "$work/whole") <(timeless "$work/cut") >"$work/diff" || complain "killed and gone on with: other results: $(cut -c1-300 "$work/diff" | head -n 4)"
 checks=$((checks + 1))
+
+# -- a study that changes ----------------------------------------------------------------------------------------------
+changed() { # JQ-FILTER RUNS: the study, changed, trains so many new runs beside what it has
+    local before
+    before=$(wc -l <"$work/cut/results.jsonl")
+    jq "$1" "$work/study.json" >"$work/changed.json"
+    checks=$((checks + 1))
+    "$lmu" study run "$work/changed.json" --out "$work/cut" --corpus "words=$work/data" >"$work/out" 2>"$work/err" </dev/null ||
+        complain "changed by $1: $(tail -n 3 "$work/err")"
+    [ $(($(wc -l <"$work/cut/results.jsonl") - before)) -eq "$2" ] ||
+        complain "changed by $1: $(($(wc -l <"$work/cut/results.jsonl") - before)) new lines, not $2"
+}
+changed '.' 0
+changed '.settings.warmup = 6' 18                                # all but the counts, once more
+changed '.grids[0].vary.learning_rate = [0.02, 0.0001]' 16        # a new rate is found, and what rests on it trained again
+changed '.grids[1].budgets = [2000, 3000, "12k"]' 5               # the trunks go on from the smaller budget
+changed '.grids += [.grids[1] | .name = "core2"]' 10              # shared: nothing is trained
+grep -c "FLOP" "$work/err" >"$work/trained"
+[ "$(cat "$work/trained")" -eq 0 ] || complain "a grid that another has done was trained again: $(cat "$work/err")"
+# A run that is stopped in the midst of its trunk, and is then asked for a smaller budget.
+"$lmu" study run "$work/study.json" --out "$work/smaller" --corpus "words=$work/data" --grid tuning >/dev/null 2>&1 </dev/null
+jq '.grids[1].budgets = ["200k"]' "$work/study.json" >"$work/changed.json"
+"$lmu" study run "$work/changed.json" --out "$work/smaller" --corpus "words=$work/data" >/dev/null 2>"$work/err" </dev/null &
+process=$!
+until [ -s "$work/smaller/current/trunk/metrics.jsonl" ] || ! kill -0 $process 2>/dev/null; do sleep 0.02; done
+kill -INT $process
+wait $process
+jq '.grids[1].budgets = ["1k", "200k"] | .grids[1].models = ["lmu"] | .grids[1].sizes = ["2k"]' "$work/study.json" >"$work/changed.json"
+works study run "$work/changed.json" --out "$work/smaller" --corpus "words=$work/data" --grid core
+# Everything at a rate that no model bears.
+jq '.settings.clip = 0 | .grids[0].vary.learning_rate = [10] | .settings.warmup = 0 | .settings.norm = "none" | .settings.feed_forward = "relu2" | .settings.layers = 6 | .grids[0].models = ["lmu"]' \
+    "$work/study.json" >"$work/changed.json"
+works study run "$work/changed.json" --out "$work/wild" --corpus "words=$work/data" --grid tuning
+said "diverged"
+fails 2 "or all of whose runs of it diverged" study run "$work/changed.json" --out "$work/wild" --corpus "words=$work/data"
+
+# Two at a time would do everything twice.
+"$lmu" study run "$work/study.json" --out "$work/first" --results "$work/shared.jsonl" --corpus "words=$work/data" >/dev/null 2>&1 </dev/null &
+process=$!
+until [ -s "$work/shared.jsonl" ]; do sleep 0.02; done
+refuse 2 "another process runs a study there" study run "$work/study.json" --out "$work/second" --results "$work/shared.jsonl" --corpus "words=$work/data"
+refuse 2 "another process runs a study there" study run "$work/study.json" --out "$work/first" --corpus "words=$work/data"
+kill -KILL $process
+wait $process 2>/dev/null
 
 # -- shown, estimated, in part -----------------------------------------------------------------------------------------
 works study show "$work/study.json" --out "$work/whole"
@@ -114,7 +158,10 @@ edited() { # JQ-FILTER CODE MESSAGE-PART
     refuse "$2" "$3" study run "$work/edited.json" --out "$work/edited" --corpus "words=$work/data"
 }
 edited '.corpora.words.sha256["train.bin"] = "00"' 1 'it is other data'
+edited '.corpora.words.sha256["valid.bin"] = "00"' 1 'it is other data'
 edited 'del(.title)' 1 'title'
+edited '.grids[2].variants["theta 8"].arch = "lstm"' 1 'unknown key "arch"'
+edited '.settings.non_embedding = 3' 1 'unknown key "non_embedding"'
 edited '.models.lmu.arch = "lmi"' 1 'there is no architecture lmi'
 edited '.models.lmu = {}' 1 'neither "arch" nor "ngram"'
 edited '.models.lmu.ordr = 3' 1 'unknown key "ordr"; did you mean "order"?'
@@ -133,6 +180,9 @@ edited '.grids[1].name = "tuning"' 1 'two grids have the name tuning'
 edited '.grids = []' 1 'key "grids" must be an array'
 edited '.grids[2].variants["theta 8"].theta = [8, 9, 10]' 2 'theta has 3 values for 1 layers'
 echo '{"id": 3}' >"$work/bad.jsonl"
+echo "my notes" >"$work/notes"
+refuse 1 "notes: holds something else than the results of a study" study run "$work/study.json" --out "$work/none" --results "$work/notes" --corpus "words=$work/data"
+[ "$(cat "$work/notes")" = "my notes" ] || complain "another file was written over: $(cat "$work/notes")"
 refuse 1 "bad.jsonl:1: key \"id\"" study show "$work/study.json" --results "$work/bad.jsonl"
 
 finish

@@ -1,0 +1,42 @@
+/* What the files that make a plan share. */
+#ifndef LMU_STUDY_PLANNER_H
+#define LMU_STUDY_PLANNER_H
+
+#include "study/study.h"
+
+/* What a grid found best for a model, size and optimiser. */
+typedef struct Tuned {
+    const StudyGrid *grid;
+    const char *model, *size, *optimizer;
+    json_t *settings; /* NULL: runs are missing there, or all of them diverged */
+} Tuned;
+
+typedef struct Planner {
+    const Study *study;
+    const Results *results;
+    Backend *backend; /* for counting parameters */
+    Tuned *tuned;     /* found so far */
+    size_t count, capacity;
+} Planner;
+
+/* Cells of a grid added to the plan; of one model, size and optimiser alone where these are not NULL. */
+typedef struct PlanFilter {
+    const char *model, *size, *optimizer;
+} PlanFilter;
+lmu_status planner_expand(Planner *p, const StudyGrid *grid, const PlanFilter *only, Plan *plan);
+
+/* tuned.c: of the size nearest to `size` that the grid has, the settings with the lowest geometric mean of bits per byte over its
+ * budgets and seeds, of the keys that it and the grids that tuned it vary. Borrowed; NULL: not all of its runs are done, or all
+ * diverged. */
+lmu_status planner_tuned(Planner *p, const char *grid, const char *model, const char *size, const char *optimizer,
+                         const json_t **out);
+
+/* identity.c: the identity of each budget's run. */
+lmu_status cell_identify(Cell *cell, const StudyCorpus *corpus);
+
+/* width.c */
+lmu_status count_parameters(Backend *backend, const ModelConfig *config, int64_t *all, int64_t *non_embedding);
+/* The width whose non-embedding parameters are nearest to the target, a multiple of `multiple` and of the heads. */
+lmu_status solve_width(Backend *backend, ModelConfig *config, int64_t target, int64_t multiple);
+
+#endif
