@@ -1,21 +1,41 @@
 #include "study/gnuplot.h"
 
+#include <ctype.h>
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 
 #include "base/memory.h"
 
-void gnuplot_quote(FILE *out, const char *text)
+/* Inside double quotes gnuplot runs what stands in backquotes, and reads backslashes, macros and, in labels of ticks, formats: what is no
+ * letter, digit or space is written as its octal number, which none of these readers takes for anything. Of such a number gnuplot
+ * reads all octal digits that follow, so that a digit behind one is written likewise. */
+static void quoted_put(FILE *out, const char *text, bool format)
 {
+    bool escaped = false;
     fputc('"', out);
     for (; *text; text++) {
-        if (*text == '"' || *text == '\\')
-            fputc('\\', out);
-        fputc((unsigned char)*text < ' ' ? ' ' : *text, out);
+        unsigned char c = (unsigned char)*text;
+        if (c < ' ' || c == 127)
+            c = ' ';
+        escaped = c < 128 && !isalpha(c) && c != ' ' && (escaped || !isdigit(c)); /* from 128 on: parts of UTF-8 */
+        fprintf(out, escaped ? "\\%03o" : "%c", c);
+        if (format && c == '%')
+            fputs("\\045", out);
     }
     fputc('"', out);
+}
+
+void gnuplot_quote(FILE *out, const char *text)
+{
+    quoted_put(out, text, false);
+}
+
+void gnuplot_quote_tick(FILE *out, const char *text)
+{
+    quoted_put(out, text, true);
 }
 
 /* Reads what gnuplot prints to the end; a picture of more than 64 MiB is none. */

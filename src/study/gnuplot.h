@@ -12,7 +12,9 @@
 typedef void GnuplotScript(FILE *out, const void *of);
 lmu_status gnuplot_draw(GnuplotScript *script, const void *of, char **svg, size_t *size);
 
-/* A string in gnuplot's double quotes; with `noenhanced` after it every character stands for itself. */
+/* A string in gnuplot's double quotes, of whatever bytes it is; with `noenhanced` after it every character stands for itself. */
 void gnuplot_quote(FILE *out, const char *text);
+/* The same for the label of a tick, which gnuplot takes for a format of the tick's place. */
+void gnuplot_quote_tick(FILE *out, const char *text);
 
 #endif

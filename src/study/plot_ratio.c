@@ -51,12 +51,16 @@ static void ratio_data(FILE *out, const Picture *picture, const Pair *pair, int 
             value.low == value.high ? style.mark : 6, style.colour, known, y);
 }
 
-static void tick(FILE *out, bool *some, int y, const char *format, const char *first, const char *second)
+/* A name that found no memory is left out, as a picture is only for the eye. */
+static const char *or_empty(const char *text)
 {
-    char text[256];
-    snprintf(text, sizeof text, format, first, second);
+    return text ? text : "";
+}
+
+static void tick(FILE *out, bool *some, int y, const char *text)
+{
     fprintf(out, "%s", *some ? ", " : "");
-    gnuplot_quote(out, text);
+    gnuplot_quote_tick(out, text);
     fprintf(out, " %d", y);
     *some = true;
 }
@@ -81,7 +85,6 @@ static Extent ratios_extent(const Picture *picture)
 static int ratios_lines(FILE *out, const Picture *picture, bool draw, Extent extent)
 {
     const StudyFit *fit = picture->fit;
-    char text[128];
     int y = 0;
     bool some = false;
     for (size_t i = 0; i < fit->pairs; i++) {
@@ -91,8 +94,7 @@ static int ratios_lines(FILE *out, const Picture *picture, bool draw, Extent ext
         if (draw) {
             fprintf(out, "set arrow from graph 0,first %d to graph 1,first %d nohead linecolor '#bbbbbb'\nset label ",
                     y, y);
-            snprintf(text, sizeof text, "size %s", fit->pair[i].size);
-            gnuplot_quote(out, text);
+            gnuplot_quote(out, or_empty(arena_printf(fit->series.arena, "size %s", fit->pair[i].size)));
             fprintf(out,
                     " at graph 0,first %d right offset -1,0 noenhanced font 'Helvetica,Arial,sans-serif:Bold,15'\n", y);
         }
@@ -104,7 +106,8 @@ static int ratios_lines(FILE *out, const Picture *picture, bool draw, Extent ext
             if (draw)
                 ratio_data(out, picture, pair, y, extent);
             else
-                tick(out, &some, y, "%s over %s", pair->a->label, pair->b->label);
+                tick(out, &some, y,
+                     or_empty(arena_printf(fit->series.arena, "%s over %s", pair->a->label, pair->b->label)));
         }
     }
     return -y;

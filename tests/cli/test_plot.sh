@@ -34,6 +34,20 @@ works plot "$run" --out "$work/other.svg" --title "$title" --smooth 0
 grep -q 'counts of order 3' "$work/other.svg" || complain "no line for counts"
 grep -qF 'with_all^the @marks' "$work/other.svg" || complain "the title is spoilt"
 
+# Whatever a title says, gnuplot neither runs it nor reads more than text in it.
+traps="$work/traps"
+mkdir "$traps"
+n=0
+for trap in '`touch TRAP`' '$(touch TRAP)' '"; system("touch TRAP"); set title "' "'; system('touch TRAP'); set title '" '\"; system("touch TRAP") #' \
+    $'line\nsystem("touch TRAP")\n!touch TRAP' $'\r!touch TRAP' '@command' '\140touch TRAP\140' '\`touch TRAP\`' '"`touch TRAP`' '%s %n %%' 'a\'; do
+    n=$((n + 1))
+    works plot "$run" --out "$work/trap.svg" --title "${trap//TRAP/$traps/$n}"
+done
+title="\`touch $traps/last\` "'\140 \\ @m 100% #8.7_6.0'
+works plot "$run" --out "$work/other.svg" --title "$title"
+grep -qF -- "$title" "$work/other.svg" || complain "a title of backquotes is spoilt"
+[ -z "$(ls "$traps")" ] || complain "a title was run: $(ls "$traps")"
+
 refuse 1 "other.svg: is a directory" plot "$run" --out "$(mkdir -p "$work/d/other.svg" && echo "$work/d/other.svg")"
 refuse 1 "$work/missing/a.svg: cannot write: No such file" plot "$run" --out "$work/missing/a.svg"
 echo '{"order":3}' >"$run/ngram.json"

@@ -86,6 +86,32 @@ grep -q '<script' "$figures/report.html" && complain "a script on the page"
 refuse 1 "$results: cannot" study plot "$results" --out "$results"
 refuse 2 "lmu study plot: --out is missing" study plot "$results"
 
+# Whatever a name says, gnuplot neither runs it nor reads more than text in it.
+whole=$results
+results=$work/traps.jsonl
+traps=$work/traps
+mkdir "$traps"
+n=0
+for trap in '`touch TRAP`' '$(touch TRAP)' '"; system("touch TRAP"); set title "' "'; system('touch TRAP'); set title '" '\"; system("touch TRAP") #' \
+    $'\nsystem("touch TRAP")\n!touch TRAP\n' $'EOD\n!touch TRAP' '@command' '\140touch TRAP\140' '\`touch TRAP\`' '%s %n %%' 'a\'; do
+    n=$((n + 1))
+    trap=${trap//TRAP/$traps/$n}
+    result "lmu$trap" "size$trap" 1000000 0 2
+    result "transformer$trap" "size$trap" 1000000 0 2.1
+    result "transformer$trap" "size$trap" 2000000 0 1.9
+done
+works study plot "$results" --out "$work/trapped"
+results=$work/names.jsonl # short enough for the picture to have room for them
+result 'lmu%s %n' small 1000000 0 2
+result 'transformer@m \' small 1000000 0 2
+sed "s|\"corpus\":\"books\"|\"corpus\":\"\`touch $traps/corpus\` 'x' @m\"|; s|\"id\":\"|&other |" "$results" >"$work/other.jsonl"
+cat "$work/other.jsonl" >>"$results"
+works study plot "$results" --out "$work/named"
+[ -z "$(ls "$traps")" ] || complain "a name was run: $(ls "$traps")"
+grep -qF '>lmu%s %n/adamw over transformer@m \/adamw<' "$work/named/books-efficiency.svg" || complain "a name in a tick is spoilt"
+grep -qF ", corpus \`touch $traps/corpus\` 'x' @m<" "$work/named/"*touch*flops.svg || complain "a corpus's name is spoilt"
+results=$whole
+
 # One run alone, and of no FLOPs that are known; then bad lines.
 sed -n 1p "$results" | sed 's/"tuning-rate"/"one"/; s/"flops_token":[0-9.]*/"flops_token":0/; s/1000000/2900000/g' >"$work/one.jsonl"
 works study plot "$work/one.jsonl" --out "$work/one"
