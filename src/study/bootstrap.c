@@ -1,5 +1,6 @@
 #include "study/bootstrap.h"
 
+#include <gsl/gsl_cdf.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
@@ -39,30 +40,81 @@ static double run_loss(const Result *run, const uint8_t *part)
     return nats / bytes / M_LN2;
 }
 
-static double cell_loss(const SeriesCell *cell, const uint8_t *part, uint64_t key, size_t resample)
+/* -- seeds -- */
+
+/* The seeds of one series and size: those that any of its budgets has. */
+typedef struct SeedSet {
+    int64_t *seed;
+    size_t count;
+    uint64_t key;
+} SeedSet;
+
+static lmu_status seeds_collect(Arena *arena, const SeriesCell *cell, size_t cells, uint64_t key, SeedSet *out)
 {
-    size_t draws = cell->runs > 1 ? cell->runs - 1 : 1;
-    double sum = 0;
-    for (size_t i = 0; i < draws; i++) {
-        size_t which = cell->runs > 1 ? random_below(key, resample * draws + i, cell->runs) : 0;
-        sum += run_loss(cell->run[which], part);
-    }
-    return sum / (double)draws;
+    size_t runs = 0;
+    for (size_t i = 0; i < cells; i++)
+        runs += cell[i].runs;
+    *out = (SeedSet){.seed = arena_alloc(arena, runs, sizeof *out->seed), .key = key};
+    if (!out->seed)
+        return LMU_MEMORY;
+    for (size_t i = 0; i < cells; i++)
+        for (size_t j = 0; j < cell[i].runs; j++) {
+            size_t k = 0;
+            while (k < out->count && out->seed[k] != cell[i].run[j]->seed)
+                k++;
+            if (k == out->count)
+                out->seed[out->count++] = cell[i].run[j]->seed;
+        }
+    return LMU_OK;
 }
 
-static lmu_status cell_draw(SeriesList *series, SeriesCell *cell, const uint8_t *parts, size_t resamples, uint64_t key)
+/* How far the mean of drawn seeds is from the mean of all is stretched to what Student's distribution asks for: few seeds tell little
+ * of how much seeds differ. */
+static double seeds_stretch(size_t runs)
 {
-    double *sorted;
+    return gsl_cdf_tdist_Pinv(0.975, (double)(runs - 1)) / gsl_cdf_ugaussian_Pinv(0.975);
+}
+
+/* The cell's loss on drawn parts, by drawn seeds. One sequence of seeds is drawn for all budgets of a series and size, and each
+ * takes the first n - 1 that it has a run of: the same ones, where no run is missing. loss: room for the runs. */
+static double cell_loss(const SeriesCell *cell, const uint8_t *part, const SeedSet *seeds, size_t resample,
+                        double stretch, double *loss)
+{
+    uint64_t key = random_key(seeds->key, "resample", resample, 0);
+    double all = 0, drawn = 0;
+    for (size_t i = 0; i < cell->runs; i++)
+        all += loss[i] = run_loss(cell->run[i], part);
+    all /= (double)cell->runs;
+    if (cell->runs < 2)
+        return all;
+    for (uint64_t draw = 0, taken = 0; taken + 1 < cell->runs; draw++) {
+        int64_t seed = seeds->seed[random_below(key, draw, seeds->count)];
+        for (size_t i = 0; i < cell->runs; i++)
+            if (cell->run[i]->seed == seed) {
+                drawn += loss[i] / (double)(cell->runs - 1);
+                taken++;
+            }
+    }
+    return all * pow(drawn / all, stretch);
+}
+
+static lmu_status cell_draw(SeriesList *series, SeriesCell *cell, const uint8_t *parts, size_t resamples,
+                            const SeedSet *seeds)
+{
+    double *sorted, stretch = cell->runs > 1 ? seeds_stretch(cell->runs) : 1;
+    double *loss = arena_alloc(series->arena, cell->runs, sizeof *loss);
     cell->draw = arena_alloc(series->arena, resamples, sizeof *cell->draw);
-    if (!cell->draw)
+    if (!cell->draw || !loss)
         return LMU_MEMORY;
     TRY(memory_new(&sorted, resamples, sizeof *sorted, "the bootstrap"));
     for (size_t r = 0; r < resamples; r++)
-        sorted[r] = cell->draw[r] = cell_loss(cell, parts + r * RESULT_PARTS, key, r);
+        sorted[r] = cell->draw[r] = cell_loss(cell, parts + r * RESULT_PARTS, seeds, r, stretch, loss);
     cell->text = interval_percentile(sorted, sorted, resamples);
     free(sorted);
     return LMU_OK;
 }
+
+/* -- texts -- */
 
 /* The first run on the corpus that has parts; NULL: none. */
 static const Result *corpus_first(const SeriesList *series, const char *corpus)
@@ -92,6 +144,22 @@ static lmu_status cell_check(SeriesList *series, const Series *of, const SeriesC
     return LMU_OK;
 }
 
+/* The cells of one size, [first, end). */
+static lmu_status size_draw(SeriesList *series, Series *of, size_t first, const Result *like, const uint8_t *parts,
+                            size_t resamples, uint64_t key)
+{
+    size_t end = series_size_end(of, first);
+    SeedSet seeds;
+    TRY(seeds_collect(series->arena, of->cell + first, end - first, key, &seeds));
+    for (size_t i = first; i < end; i++) {
+        bool whole;
+        TRY(cell_check(series, of, &of->cell[i], like, &whole));
+        if (whole)
+            TRY(cell_draw(series, &of->cell[i], parts, resamples, &seeds));
+    }
+    return LMU_OK;
+}
+
 static lmu_status corpus_draw(SeriesList *series, const char *corpus, uint8_t *parts, size_t resamples, uint64_t seed)
 {
     const Result *first = corpus_first(series, corpus);
@@ -103,12 +171,8 @@ static lmu_status corpus_draw(SeriesList *series, const char *corpus, uint8_t *p
                 (uint8_t)random_below(random_key(seed, "bootstrap parts", r, 0), (uint64_t)i, (uint64_t)first->parts);
     for (size_t i = 0; i < series->count; i++) {
         Series *of = &series->list[i];
-        for (size_t j = 0; strcmp(of->corpus, corpus) == 0 && j < of->cells; j++) {
-            bool whole;
-            TRY(cell_check(series, of, &of->cell[j], first, &whole));
-            if (whole)
-                TRY(cell_draw(series, &of->cell[j], parts, resamples, random_key(seed, "bootstrap seeds", i, j)));
-        }
+        for (size_t j = 0; strcmp(of->corpus, corpus) == 0 && j < of->cells; j = series_size_end(of, j))
+            TRY(size_draw(series, of, j, first, parts, resamples, random_key(seed, "bootstrap seeds", i, j)));
     }
     return LMU_OK;
 }

@@ -1,6 +1,7 @@
 /* Ratios whose value is known: B's curve is A's, moved by a factor in tokens. */
 #include "study/efficiency.h"
 
+#include "base/random.h"
 #include "study/bootstrap.h"
 #include "study/study_testing.h"
 
@@ -174,12 +175,69 @@ static void other_size(void **state)
     results_free(&results);
 }
 
+/* How seeds make the losses of the simulated runs vary, and which runs there are. */
+typedef struct Seeds {
+    int count;
+    bool shared;  /* all runs of one seed alike, as they branch off from one training; else each run by itself */
+    bool missing; /* the last seed lacks A's first budget and B's last two */
+    double model, baseline; /* standard deviations of log loss */
+} Seeds;
+
+static void add_simulated(Results *results, const Seeds *seeds, uint64_t trial)
+{
+    uint64_t key = random_key(3, "effects", trial, 0);
+    for (int seed = 0; seed < seeds->count; seed++)
+        for (int i = 0; i < 8; i++) {
+            bool is_model = i < 3, lacks = seeds->missing && seed == seeds->count - 1 && (i == 0 || i > 5);
+            int64_t budget = is_model ? million * (i + 1) : million << (i - 3);
+            double effect = (is_model ? seeds->model : seeds->baseline) *
+                            random_normal(key, (uint64_t)(seed * 8 + (seeds->shared ? is_model : i)));
+            if (!lacks)
+                add_run(results, is_model ? "lmu" : "transformer", "small", budget, seed,
+                        law((double)budget * (is_model ? 2 : 1)) * exp(effect), 0);
+        }
+}
+
+/* The share of 200 headlines whose 95% interval holds the true ratio, 2. */
+static double coverage(const Seeds *seeds)
+{
+    int held = 0, trials = 200;
+    for (int trial = 0; trial < trials; trial++) {
+        Results results = {0};
+        SeriesList series;
+        Pair pair;
+        add_simulated(&results, seeds, (uint64_t)trial);
+        measure(&results, 200, &series, &pair);
+        Interval interval = pair.headline[COST_TOKENS].interval;
+        held += interval.low <= 2 && 2 <= interval.high;
+        series_free(&series);
+        results_free(&results);
+    }
+    return (double)held / trials;
+}
+
+static void covers(void **state)
+{
+    (void)state;
+    static const Seeds cases[] = {
+        {2, true, false, 0.01, 0.01},  {3, true, false, 0.01, 0.01},  {5, true, false, 0.01, 0.01},
+        {2, false, false, 0.01, 0.01}, {3, false, false, 0.01, 0.01}, {5, false, false, 0.01, 0.01},
+        {3, true, true, 0.01, 0.01},   {5, true, true, 0.01, 0.01},   {5, false, true, 0.01, 0.01},
+        {3, true, false, 0.01, 0},     {5, true, false, 0, 0.01},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        double share = coverage(&cases[i]);
+        if (share < 0.91 || share == 1)
+            fail_msg("case %zu: 95%% intervals hold the ratio %g of the time", i, share);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reach),      cmocka_unit_test(shifted),        cmocka_unit_test(between_points),
         cmocka_unit_test(open_ends),  cmocka_unit_test(not_determined), cmocka_unit_test(other_machine),
-        cmocka_unit_test(other_size),
+        cmocka_unit_test(other_size), cmocka_unit_test(covers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
