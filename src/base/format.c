@@ -234,3 +234,11 @@ const char *name_nearest(const char *name, const char *const *names, size_t coun
     }
     return nearest;
 }
+
+char *name_suggestion(const char *name, const char *const *names, size_t count, char out[SUGGESTION_SIZE])
+{
+    const char *nearest = name_nearest(name, names, count);
+    snprintf(out, SUGGESTION_SIZE, "%s%s%s", nearest ? "; did you mean '" : "", nearest ? nearest : "",
+             nearest ? "'?" : "");
+    return out;
+}

@@ -22,5 +22,8 @@ char *format_duration(double seconds, char *out, size_t size);
 
 /* The name of `names` (count of them) nearest to `name` by edit distance, if near enough to suggest; else NULL. */
 const char *name_nearest(const char *name, const char *const *names, size_t count);
+/* "; did you mean 'NAME'?" of the nearest for the end of a message, "" where none is near. Into `out`, returned. */
+#define SUGGESTION_SIZE 96
+char *name_suggestion(const char *name, const char *const *names, size_t count, char out[SUGGESTION_SIZE]);
 
 #endif

@@ -56,7 +56,12 @@ const Command study_fit_command = {
         "parameters and L(C) over training FLOPs, with and without an irreducible loss; and how many times the "
         "tokens,\n"
         "the FLOPs and the time of a model its baselines need to reach its loss, at equal size.\n"
-        "Ratios are read off the baseline's measured curve and never beyond it. docs/formats.md describes the JSON.\n\n"
+        "Ratios are read off the baseline's measured curve and never beyond it; those of time are as good as the "
+        "machine\n"
+        "was idle, and withheld where runs of one model and size differ by more than a factor of 1.25 in seconds a "
+        "token.\n"
+        "Of runs with other settings under one name the newest are taken. docs/study.md says more, docs/formats.md\n"
+        "describes the JSON.\n\n"
         "  lmu study fit study/results.jsonl --out study/fit.json\n"
         "  lmu study fit study/results.jsonl --model lmu/muon --baseline transformer",
     .tables = {&argument_table, &study_fit_table},
@@ -67,8 +72,8 @@ typedef lmu_status TableMaker(const StudyFit *fit, const char *corpus, Table *ou
 
 static lmu_status fit_show(const StudyFit *fit)
 {
-    static TableMaker *const tables[] = {table_of_cells, table_of_seeds, table_of_laws, table_of_ratios,
-                                         table_of_headlines};
+    static TableMaker *const tables[] = {table_of_cells, table_of_seeds,  table_of_laws,
+                                         table_of_times, table_of_ratios, table_of_headlines};
     printf("%s: %zu finished runs, %zu series\n", fit->path, fit->series.runs, fit->series.count);
     for (size_t i = 0; i < fit->series.corpus_count; i++)
         for (size_t j = 0; j < sizeof tables / sizeof *tables; j++) {

@@ -159,19 +159,61 @@ static lmu_status cost_measure(Arena *keep, Arena *scratch, Pair *pair, Cost cos
     return resamples && has_draws(pair) ? intervals_of(scratch, pair, &curve, cost, resamples, value) : LMU_OK;
 }
 
-/* Seconds are compared only where every run of both had the same CPU, number of threads and compute type. */
-static bool is_one_machine(const Pair *pair)
+/* -- time -- */
+
+const char untimed_machines[] = "not all runs of both had one CPU, number of threads and compute type";
+
+Pace pace_of(const SeriesCell *cell, size_t cells)
 {
-    const Result *first = pair->curve[0].run[0];
-    for (size_t i = 0; i < pair->points + pair->ratios; i++) {
-        const SeriesCell *cell = i < pair->points ? &pair->curve[i] : pair->ratio[i - pair->points].a;
-        for (size_t j = 0; j < cell->runs; j++)
-            if (strcmp(cell->run[j]->cpu, first->cpu) != 0 || strcmp(cell->run[j]->compute, first->compute) != 0 ||
-                cell->run[j]->threads != first->threads || !(cell->run[j]->seconds > 0))
+    Pace pace = {INFINITY, 0, 0};
+    for (size_t i = 0; i < cells; i++)
+        for (size_t j = 0; j < cell[i].runs; j++, pace.runs++) {
+            double seconds = cell[i].run[j]->seconds / (double)cell[i].run[j]->tokens;
+            pace.least = fmin(pace.least, seconds);
+            pace.most = fmax(pace.most, seconds);
+        }
+    return pace;
+}
+
+bool cells_on_machine(const SeriesCell *cell, size_t cells, const Result *first)
+{
+    for (size_t i = 0; i < cells; i++)
+        for (size_t j = 0; j < cell[i].runs; j++) {
+            const Result *run = cell[i].run[j];
+            if (strcmp(run->cpu, first->cpu) != 0 || strcmp(run->compute, first->compute) != 0 ||
+                run->threads != first->threads || !(run->seconds > 0))
                 return false;
-    }
+        }
     return true;
 }
+
+/* Whether the times of A's cells and of B's may be compared. */
+static lmu_status pair_time(Arena *arena, const SeriesCell *a, Pair *pair)
+{
+    const Result *first = a->run[0];
+    const Series *series[] = {pair->a, pair->b};
+    pair->pace[0] = pace_of(a, pair->ratios);
+    pair->pace[1] = pace_of(pair->curve, pair->points);
+    if (!cells_on_machine(a, pair->ratios, first) || !cells_on_machine(pair->curve, pair->points, first)) {
+        pair->untimed = untimed_machines;
+        return LMU_OK;
+    }
+    for (int i = 0; i < 2 && !pair->untimed; i++) {
+        Pace pace = pair->pace[i];
+        if (pace.most <= PACE_LIMIT * pace.least)
+            continue;
+        pair->untimed = arena_printf(arena,
+                                     "%s, size '%s', took from %.3g to %.3g s for a million tokens in its %zu runs, a "
+                                     "factor of %.3g where %.3g is the most that is taken: the machine was not idle",
+                                     series[i]->label, pair->size, 1e6 * pace.least, 1e6 * pace.most, pace.runs,
+                                     pace.most / pace.least, PACE_LIMIT);
+        if (!pair->untimed)
+            return LMU_MEMORY;
+    }
+    return LMU_OK;
+}
+
+/* -- measuring -- */
 
 static lmu_status pair_open(Arena *arena, const Series *a, size_t first, const Series *b, Pair *pair)
 {
@@ -197,8 +239,7 @@ static lmu_status pair_open(Arena *arena, const Series *a, size_t first, const S
         if (place >= 0)
             pair->has_budget[place] = true;
     }
-    pair->timed = is_one_machine(pair);
-    return LMU_OK;
+    return pair_time(arena, a->cell + first, pair);
 }
 
 lmu_status pair_measure(Arena *arena, const Series *a, size_t first, const Series *b, size_t resamples, Pair *out,
@@ -209,7 +250,7 @@ lmu_status pair_measure(Arena *arena, const Series *a, size_t first, const Serie
     if (!*found)
         return LMU_OK;
     for (Cost cost = COST_TOKENS; cost < COSTS; cost++) {
-        if ((cost == COST_SECONDS && !out->timed) || (cost == COST_FLOPS && (a->counts || b->counts)))
+        if ((cost == COST_SECONDS && out->untimed) || (cost == COST_FLOPS && (a->counts || b->counts)))
             continue;
         Arena *scratch = arena_open();
         lmu_status status = scratch ? cost_measure(arena, scratch, out, cost, resamples) : LMU_MEMORY;

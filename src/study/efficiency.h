@@ -13,7 +13,7 @@ Interval curve_reach(const double *x, const double *loss, size_t n, double targe
 typedef enum Cost {
     COST_TOKENS,
     COST_FLOPS,
-    COST_SECONDS, /* of training; only among runs on one CPU with one number of threads */
+    COST_SECONDS, /* of training, by the clock; see Pair.untimed */
     COSTS
 } Cost;
 extern const char *const cost_names[COSTS]; /* "tokens", "flops", "seconds" */
@@ -34,6 +34,17 @@ typedef struct Headline {
 #define HEADLINE_BUDGETS 3
 extern const int64_t headline_budgets[HEADLINE_BUDGETS]; /* 1, 2 and 3 million tokens */
 
+/* Seconds of training a token, over the runs of a series at one size, whose budgets and seeds should make little difference to it: where
+ * they do, something else ran on the machine, and a ratio of times would tell of that. */
+typedef struct Pace {
+    double least, most;
+    size_t runs;
+} Pace;
+#define PACE_LIMIT 1.25 /* most / least up to which times are compared */
+Pace pace_of(const SeriesCell *cell, size_t cells);
+/* Whether all runs had one CPU, number of threads and compute type, that of `first`, and a time. */
+bool cells_on_machine(const SeriesCell *cell, size_t cells, const Result *first);
+
 typedef struct Pair {
     const Series *a, *b;
     const char *size;
@@ -43,8 +54,11 @@ typedef struct Pair {
     size_t points;
     Headline headline[COSTS];
     bool has_budget[HEADLINE_BUDGETS];
-    bool timed; /* on one CPU with one number of threads */
+    Pace pace[2];        /* of a and b */
+    const char *untimed; /* why there is no ratio of times; NULL: there is one */
 } Pair;
+
+extern const char untimed_machines[]; /* the reason that their runs are of several machines */
 
 /* Measures A against B at the size of A's cells from `first` on. Where the cells have draws of the bootstrap, `resamples` of them,
  * intervals come too. *found is false, and nothing is measured, where B has no run of that size. */

@@ -140,9 +140,9 @@ static lmu_status names_check(const StudyFit *fit, const StringList *names, cons
             known[count++] = fit->series.list[j].model;
             known[count++] = fit->series.list[j].label;
         }
-        const char *nearest = name_nearest(names->value[i], known, count);
-        return error_set(LMU_USAGE, "%s: %s has no finished run of '%s'%s%s%s", option, fit->path, names->value[i],
-                         nearest ? "; did you mean '" : "", nearest ? nearest : "", nearest ? "'?" : "");
+        char suggestion[SUGGESTION_SIZE];
+        return error_set(LMU_USAGE, "%s: %s has no finished run of '%s'%s", option, fit->path, names->value[i],
+                         name_suggestion(names->value[i], known, count, suggestion));
     }
     return LMU_OK;
 }
@@ -177,6 +177,34 @@ static lmu_status pairs_add(StudyFit *fit, const FitOptions *options)
                       : series_note(&fit->series, "no ratio: no chosen model has a size in common with a baseline");
 }
 
+static bool has_note(const SeriesList *series, const char *text)
+{
+    for (size_t i = 0; i < series->notes.count; i++)
+        if (strcmp(series->notes.value[i], text) == 0)
+            return true;
+    return false;
+}
+
+/* Why ratios of time are withheld: for each noisy series and size once, however many pairs it is in. */
+static lmu_status times_note(StudyFit *fit)
+{
+    size_t machines = 0;
+    for (size_t i = 0; i < fit->pairs; i++) {
+        const char *untimed = fit->pair[i].untimed;
+        machines += untimed == untimed_machines;
+        if (!untimed || untimed == untimed_machines)
+            continue;
+        const char *text = arena_printf(fit->series.arena, "ratios of time are withheld: %s", untimed);
+        if (!text)
+            return LMU_MEMORY;
+        if (!has_note(&fit->series, text))
+            TRY(series_note(&fit->series, "%s", text));
+    }
+    return machines ? series_note(&fit->series, "ratios of time are withheld for %zu of %zu pairs of models, as %s",
+                                  machines, fit->pairs, untimed_machines)
+                    : LMU_OK;
+}
+
 /* An interval over one seed is an interval over the text alone. */
 static lmu_status seeds_note(StudyFit *fit)
 {
@@ -202,6 +230,7 @@ static lmu_status fit_make(const FitOptions *options, StudyFit *fit)
     for (size_t i = 0; i < fit->series.count; i++)
         TRY(laws_of(fit, &fit->series.list[i]));
     TRY(pairs_add(fit, options));
+    TRY(times_note(fit));
     return seeds_note(fit);
 }
 

@@ -100,6 +100,13 @@ static json_t *ratio_to_json(const Ratio *ratio)
     return json;
 }
 
+/* 0 where a run has no time. */
+static double pair_spread(const Pair *pair, int which)
+{
+    const Pace *pace = &pair->pace[which];
+    return pace->least > 0 ? pace->most / pace->least : 0;
+}
+
 static json_t *pair_to_json(const Pair *pair)
 {
     json_t *ratios = json_array(), *budgets = json_array(), *headline = json_object();
@@ -111,8 +118,11 @@ static json_t *pair_to_json(const Pair *pair)
         json_object_set_new(headline, cost_names[cost], headline_to_json(&pair->headline[cost]));
     for (size_t i = 0; i < pair->ratios; i++)
         json_array_append_new(ratios, ratio_to_json(&pair->ratio[i]));
-    return json_pack("{s:s, s:s, s:s, s:s, s:o, s:o}", "model", pair->a->label, "baseline", pair->b->label, "corpus",
-                     pair->a->corpus, "size", pair->size, "headline", headline, "ratios", ratios);
+    return json_pack("{s:s, s:s, s:s, s:s, s:[I, I], s:[f, f], s:s?, s:o, s:o}", "model", pair->a->label, "baseline",
+                     pair->b->label, "corpus", pair->a->corpus, "size", pair->size, "non_embedding",
+                     (json_int_t)pair->ratio[0].a->run[0]->non_embedding,
+                     (json_int_t)pair->curve[0].run[0]->non_embedding, "seconds_spread", pair_spread(pair, 0),
+                     pair_spread(pair, 1), "seconds_withheld", pair->untimed, "headline", headline, "ratios", ratios);
 }
 
 json_t *study_fit_to_json(const StudyFit *fit)

@@ -56,6 +56,11 @@ static const char *seconds_text(Arena *arena, double seconds)
     return arena_string(arena, format_duration(seconds, text, sizeof text));
 }
 
+static const char *machine_text(Arena *arena, const Result *run)
+{
+    return arena_printf(arena, "%s, %d threads, %s", run->cpu, run->threads, run->compute);
+}
+
 static lmu_status cell_row(Arena *arena, const Series *series, const SeriesCell *cell, Table *out)
 {
     const Result *run = cell->run[0];
@@ -176,14 +181,28 @@ static const char *budgets_text(Arena *arena, const Pair *pair)
     return text && !*text ? "none" : text;
 }
 
+/* Of one size's name the widths are the nearest that there are, and the models differ a little. */
+static const char *parameters_text(Arena *arena, const Pair *pair)
+{
+    const char *a = count_text(arena, (double)pair->ratio[0].a->run[0]->non_embedding);
+    const char *b = count_text(arena, (double)pair->curve[0].run[0]->non_embedding);
+    return a && b ? arena_printf(arena, "%s, %s", a, b) : NULL;
+}
+
+static const char *cost_text(Arena *arena, const Pair *pair, int cost, Interval ratio, const char *more,
+                             const char *less)
+{
+    return cost == COST_SECONDS && pair->untimed ? "withheld" : ratio_text(arena, ratio, more, less);
+}
+
 static lmu_status headline_row(Arena *arena, const Pair *pair, Table *out)
 {
     const Headline *tokens = &pair->headline[COST_TOKENS];
     const char *cell[TABLE_COLUMNS] = {size_text(pair->size), pair->a->label, pair->b->label,
-                                       budgets_text(arena, pair)};
-    size_t n = 4;
+                                       parameters_text(arena, pair), budgets_text(arena, pair)};
+    size_t n = 5;
     for (int cost = 0; cost < COSTS; cost++) {
-        cell[n++] = ratio_text(arena, pair->headline[cost].value, "at least", "at most");
+        cell[n++] = cost_text(arena, pair, cost, pair->headline[cost].value, "at least", "at most");
         cell[n++] = interval_text(arena, pair->headline[cost].interval, "%.3g");
         if (cost == COST_TOKENS) {
             cell[n++] = ratio_text(arena, tokens->least, "more than", "less than");
@@ -196,12 +215,13 @@ static lmu_status headline_row(Arena *arena, const Pair *pair, Table *out)
 lmu_status table_of_headlines(const StudyFit *fit, const char *corpus, Table *out)
 {
     TRY(table_open(fit, "Token efficiency", corpus, out));
-    HEADINGS(out, 4, "size", "model", "baseline", "budgets", "tokens", "95% interval", "least", "most", "FLOPs",
-             "95% interval", "time", "95% interval");
+    HEADINGS(out, 5, "size", "model", "baseline", "parameters of both", "budgets", "tokens", "95% interval", "least",
+             "most", "FLOPs", "95% interval", "time", "95% interval");
     out->about =
         "What the baseline needs to reach the model's loss, over what the model needed: 2 means that the model "
         "learned as much from half. Geometric mean over the model's budgets of 1, 2 and 3 million tokens, as far "
-        "as it has them. Time: only among runs on one CPU with one number of threads.";
+        "as it has them. Parameters: non-embedding, of the model and of the baseline; a size is what comes nearest to "
+        "its name. Time is the clock's, and no better than the machine was idle: see Time.";
     for (size_t i = 0; i < fit->pairs; i++)
         if (strcmp(fit->pair[i].a->corpus, corpus) == 0)
             TRY(headline_row(fit->series.arena, &fit->pair[i], out));
@@ -212,24 +232,67 @@ lmu_status table_of_ratios(const StudyFit *fit, const char *corpus, Table *out)
 {
     Arena *arena = fit->series.arena;
     TRY(table_open(fit, "Token efficiency at each budget", corpus, out));
-    HEADINGS(out, 3, "size", "model", "baseline", "budget", "bits per byte", "tokens", "95% interval", "FLOPs",
-             "95% interval", "time", "95% interval");
+    HEADINGS(out, 4, "size", "model", "baseline", "parameters of both", "budget", "bits per byte", "tokens",
+             "95% interval", "FLOPs", "95% interval", "time", "95% interval");
     out->about =
-        "Read off the baseline's measured curve (linear in the logarithms, made monotone) and never beyond it.";
+        "Read off the baseline's measured curve (linear in the logarithms, made monotone) and never beyond it. "
+        "Parameters: non-embedding, of the model and of the baseline. Time: see Time.";
     for (size_t i = 0; i < fit->pairs; i++)
         for (size_t j = 0; strcmp(fit->pair[i].a->corpus, corpus) == 0 && j < fit->pair[i].ratios; j++) {
             const Pair *pair = &fit->pair[i];
             const Ratio *ratio = &pair->ratio[j];
-            const char *cell[TABLE_COLUMNS] = {size_text(pair->size), pair->a->label, pair->b->label,
+            const char *cell[TABLE_COLUMNS] = {size_text(pair->size),
+                                               pair->a->label,
+                                               pair->b->label,
+                                               parameters_text(arena, pair),
                                                count_text(arena, (double)ratio->a->budget),
                                                loss_text(arena, ratio->a->loss)};
             for (int cost = 0; cost < COSTS; cost++) {
-                cell[5 + 2 * cost] = ratio_text(arena, ratio->value[cost], "more than", "less than");
-                cell[6 + 2 * cost] = interval_text(arena, ratio->interval[cost], "%.3g");
+                cell[6 + 2 * cost] = cost_text(arena, pair, cost, ratio->value[cost], "more than", "less than");
+                cell[7 + 2 * cost] = interval_text(arena, ratio->interval[cost], "%.3g");
             }
             TRY(row_add(out, cell));
         }
     return LMU_OK;
+}
+
+/* -- time -- */
+
+static lmu_status pace_row(Arena *arena, const Series *series, size_t first, Table *out)
+{
+    const SeriesCell *cell = series->cell + first;
+    const Result *run = cell->run[0];
+    size_t cells = series_size_end(series, first) - first;
+    Pace pace = pace_of(cell, cells);
+    bool one = cells_on_machine(cell, cells, run);
+    return row_add(out, (const char *[]){
+                            series->label,
+                            size_text(cell->size),
+                            one ? machine_text(arena, run) : "several",
+                            arena_printf(arena, "%zu", pace.runs),
+                            arena_printf(arena, "%.3g", 1e6 * pace.least),
+                            arena_printf(arena, "%.3g", 1e6 * pace.most),
+                            pace.runs > 1 && pace.least > 0 ? arena_printf(arena, "%.2f", pace.most / pace.least) : "–",
+                        });
+}
+
+lmu_status table_of_times(const StudyFit *fit, const char *corpus, Table *out)
+{
+    TRY(table_open(fit, "Time", corpus, out));
+    HEADINGS(out, 3, "series", "size", "machine", "runs", "least s per M tokens", "most", "most/least");
+    out->about = arena_printf(
+        fit->series.arena,
+        "Seconds of training by the clock, which are only as good as the machine was idle. The runs of a series at one "
+        "size should need about the same for a token: where they differ by more than a factor of %.3g, or ran on "
+        "several machines, ratios of time are withheld. A load that slowed all runs of a series alike does not show.",
+        PACE_LIMIT);
+    for (size_t i = 0; i < fit->series.count; i++) {
+        const Series *series = &fit->series.list[i];
+        bool skipped = series->counts || strcmp(series->corpus, corpus) != 0;
+        for (size_t j = 0; !skipped && j < series->cells; j = series_size_end(series, j))
+            TRY(pace_row(fit->series.arena, series, j, out));
+    }
+    return out->about ? LMU_OK : LMU_MEMORY;
 }
 
 /* -- runs -- */
@@ -249,7 +312,7 @@ static lmu_status run_row(Arena *arena, const Series *series, const Result *run,
                             loss_text(arena, run->carried),
                             loss_text(arena, run->nats),
                             seconds_text(arena, run->seconds),
-                            arena_printf(arena, "%s, %d threads, %s", run->cpu, run->threads, run->compute),
+                            machine_text(arena, run),
                         });
 }
 

@@ -53,8 +53,9 @@ static void figures_put(FILE *out, const Figures *figures)
 
 static lmu_status tables_put(FILE *out, const StudyFit *fit, const char *corpus)
 {
-    static lmu_status (*const tables[])(const StudyFit *, const char *, Table *) = {
-        table_of_headlines, table_of_ratios, table_of_cells, table_of_seeds, table_of_laws, table_of_runs};
+    static lmu_status (*const tables[])(const StudyFit *, const char *,
+                                        Table *) = {table_of_headlines, table_of_ratios, table_of_times, table_of_cells,
+                                                    table_of_seeds,     table_of_laws,   table_of_runs};
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
         Table table = {0};
         lmu_status status = tables[i](fit, corpus, &table);

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/format.h"
+#include "study/choice.h"
 
 void series_free(SeriesList *series)
 {
@@ -41,6 +41,12 @@ lmu_status series_note(SeriesList *series, const char *format, ...)
     return LMU_OK;
 }
 
+const char *series_label(SeriesList *series, const Result *run)
+{
+    return arena_printf(series->arena, "%s%s%s%s%s", run->model, *run->optimizer ? "/" : "", run->optimizer,
+                        *run->variant ? "/" : "", run->variant);
+}
+
 bool series_is_named(const Series *series, const char *name)
 {
     size_t length = strlen(name);
@@ -62,41 +68,6 @@ size_t series_size_end(const Series *series, size_t first)
     while (end < series->cells && strcmp(series->cell[end].size, series->cell[first].size) == 0)
         end++;
     return end;
-}
-
-/* -- which runs -- */
-
-static bool is_tuning(const char *grid)
-{
-    return strncmp(grid, "tuning", strlen("tuning")) == 0;
-}
-
-static bool grid_is_chosen(const char *grid, const StringList *grids)
-{
-    if (!grids->count)
-        return !is_tuning(grid);
-    for (size_t i = 0; i < grids->count; i++)
-        if (strcmp(grid, grids->value[i]) == 0)
-            return true;
-    return false;
-}
-
-static lmu_status grids_check(const Results *results, const char *path, const StringList *grids)
-{
-    for (size_t i = 0; i < grids->count; i++) {
-        const char *names[64], *wanted = grids->value[i];
-        size_t count = 0, j = 0;
-        while (j < results->count && strcmp(results->list[j].grid, wanted) != 0)
-            j++;
-        if (j < results->count)
-            continue;
-        for (j = 0; j < results->count && count < sizeof names / sizeof *names; j++)
-            names[count++] = results->list[j].grid;
-        const char *nearest = name_nearest(wanted, names, count);
-        return error_set(LMU_USAGE, "--grid: %s has no finished run of grid '%s'%s%s%s", path, wanted,
-                         nearest ? "; did you mean '" : "", nearest ? nearest : "", nearest ? "'?" : "");
-    }
-    return LMU_OK;
 }
 
 /* -- series and cells -- */
@@ -123,8 +94,7 @@ static lmu_status series_of(SeriesList *series, const Result *run, Series **out)
     }
     TRY(memory_grow(&series->list, &series->capacity, series->count + 1, sizeof *series->list, "series"));
     TRY(corpus_add(series, run->corpus));
-    const char *label = arena_printf(series->arena, "%s%s%s%s%s", run->model, *run->optimizer ? "/" : "",
-                                     run->optimizer, *run->variant ? "/" : "", run->variant);
+    const char *label = series_label(series, run);
     if (!label)
         return LMU_MEMORY;
     *out = &series->list[series->count++];
@@ -183,14 +153,8 @@ static lmu_status run_add(SeriesList *list, const Result *run)
     TRY(size_check(series, run));
     TRY(cell_of(series, run, &cell));
     for (size_t i = 0; i < cell->runs; i++)
-        if (cell->run[i]->seed == run->seed)
-            return strcmp(cell->run[i]->id, run->id) == 0
-                       ? LMU_OK
-                       : series_note(list,
-                                     "run %s (grid %s) is left out: %s, size '%s', %" PRId64 " tokens, seed %" PRId64
-                                     " is run %s (grid %s) already",
-                                     run->id, run->grid, series->label, run->size, run->budget, run->seed,
-                                     cell->run[i]->id, cell->run[i]->grid);
+        if (cell->run[i]->seed == run->seed) /* the same run in another grid: runs_choose leaves no other */
+            return LMU_OK;
     TRY(memory_grow(&cell->run, &cell->capacity, cell->runs + 1, sizeof *cell->run, "runs"));
     cell->run[cell->runs++] = run;
     list->runs++;
@@ -229,16 +193,15 @@ static void cell_summarise(SeriesCell *cell)
 static lmu_status collect(const Results *results, const char *path, const StringList *grids, SeriesList *out)
 {
     size_t tuning = 0;
-    TRY(grids_check(results, path, grids));
-    for (size_t i = 0; i < results->count; i++) {
-        tuning += is_tuning(results->list[i].grid);
-        if (grid_is_chosen(results->list[i].grid, grids))
-            TRY(run_add(out, &results->list[i]));
-    }
+    const Result **run; /* NULL: left out */
+    TRY(runs_choose(results, path, grids, out, &run, &tuning));
+    for (size_t i = 0; i < results->count; i++)
+        if (run[i])
+            TRY(run_add(out, run[i]));
     if (!out->runs)
         return error_set(LMU_FORMAT, "%s: holds no finished run%s", path,
                          tuning ? " but of tuning; --grid chooses such a grid" : "");
-    if (tuning && !grids->count)
+    if (tuning)
         TRY(series_note(out, "runs left out because their grid's name begins with \"tuning\": %zu", tuning));
     for (size_t i = 0; i < out->count; i++) {
         Series *series = &out->list[i];

@@ -41,14 +41,15 @@ typedef struct SeriesList {
     size_t runs;      /* finished runs that are in it */
 } SeriesList;
 
-/* The series of the runs whose grid is named in `grids`; of none named, of all grids whose name does not begin with "tuning". Of two
- * runs with one series, size, budget and seed the first stands and a note tells (a run that several grids share is one run); one
- * that diverged is left out and a note tells. LMU_USAGE: a grid that no run has (the nearest is
- * named); LMU_FORMAT: no run, or runs of one size that are models of different sizes. `results` must outlive it. */
+/* The series of the runs that runs_choose takes (choice.h). One that diverged is left out and a note tells. LMU_USAGE: a grid that no run
+ * has (the nearest is named); LMU_FORMAT: no run, or runs of one size that are models of different sizes. `results` must outlive it. */
 lmu_status series_collect(const Results *results, const char *path, const StringList *grids, SeriesList *out);
 void series_free(SeriesList *series);
 
 lmu_status series_note(SeriesList *series, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* The label of the run's series; NULL when there is no memory. */
+const char *series_label(SeriesList *series, const Result *run);
 
 /* Whether `name` is the series' label or its beginning up to a "/": "lmu" is every optimizer and variant of lmu. */
 bool series_is_named(const Series *series, const char *name);

@@ -27,7 +27,8 @@ lmu_status table_of_seeds(const StudyFit *fit, const char *corpus, Table *out); 
 lmu_status table_of_laws(const StudyFit *fit, const char *corpus, Table *out);
 lmu_status table_of_headlines(const StudyFit *fit, const char *corpus, Table *out);
 lmu_status table_of_ratios(const StudyFit *fit, const char *corpus, Table *out);
-lmu_status table_of_runs(const StudyFit *fit, const char *corpus, Table *out); /* every run, with its machine */
+lmu_status table_of_times(const StudyFit *fit, const char *corpus, Table *out); /* seconds a token, and their spread */
+lmu_status table_of_runs(const StudyFit *fit, const char *corpus, Table *out);  /* every run, with its machine */
 
 /* 1048576 as "1.049 M"; exact powers come out short: "2 M". Into the arena; NULL when there is no memory. */
 const char *count_text(Arena *arena, double value);

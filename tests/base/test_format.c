@@ -127,6 +127,9 @@ static void test_nearest(void **state)
     assert_null(NEAREST(""));
     assert_null(
         NEAREST("a name far too long to be compared with anything, longer than the limit of sixty-four letters"));
+    char text[SUGGESTION_SIZE];
+    assert_string_equal(name_suggestion("trian", names, 5, text), "; did you mean 'train'?");
+    assert_string_equal(name_suggestion("zebra", names, 5, text), "");
 }
 
 int main(void)

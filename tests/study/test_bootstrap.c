@@ -17,8 +17,8 @@ static void which_runs(void **state)
     SeriesList series;
     add_run(&results, "lmu", "small", 2000, 0, 3, 0);
     add_run(&results, "lmu", "small", 1000, 0, 4, 0);
-    add_run(&results, "lmu", "small", 1000, 1, 4.2, 0);
-    add_run(&results, "lmu", "small", 1000, 1, 9, 0); /* a second of one seed */
+    add_run(&results, "lmu", "small", 1000, 1, 9, 0);
+    add_run(&results, "lmu", "small", 1000, 1, 4.2, 0); /* a newer one of one seed */
     Result *tuning = add_run(&results, "lmu", "small", 1000, 2, 9, 0);
     free(tuning->grid);
     tuning->grid = strdup("tuning-rate");
@@ -32,6 +32,9 @@ static void which_runs(void **state)
     assert_int_equal(series.count, 2);
     assert_int_equal(series.runs, 4);
     assert_int_equal(series.notes.count, 3);
+    assert_non_null(strstr(series.notes.value[0],
+                           "run run2 (grid main) is left out: lmu/adamw, size 'small', 1000 tokens, "
+                           "seed 1 is the newer run run3 (grid main)"));
     assert_non_null(strstr(series.notes.value[1], "run run7 of grid main diverged"));
     assert_string_equal(series.list[1].label, "lmu/adamw/theta");
     const SeriesCell *cell = series.list[0].cell;
@@ -49,6 +52,44 @@ static void which_runs(void **state)
     StringList grids = {.count = 1, .value = chosen};
     must(series_collect(&results, "results.jsonl", &grids, &series));
     assert_int_equal(series.runs, 1);
+    series_free(&series);
+    results_free(&results);
+}
+
+static void set(Result *run, const char *settings)
+{
+    json_decref(run->settings);
+    run->settings = json_loads(settings, 0, NULL);
+    assert_non_null(run->settings);
+}
+
+/* A curve is of one configuration, the newest. */
+static void settings_change(void **state)
+{
+    (void)state;
+    Results results = {0};
+    SeriesList series;
+    set(add_run(&results, "lmu", "small", 1000, 0, 4, 0), "{\"decay\": 0.2, \"threads\": 4, \"dim\": 48}");
+    set(add_run(&results, "lmu", "small", 2000, 0, 3, 0), "{\"decay\": 0.2, \"batch\": 4, \"dim\": 48}");
+    set(add_run(&results, "lmu", "small", 2000, 1, 3, 0), "{\"decay\": 0.2, \"batch\": 4, \"dim\": 48}");
+    set(add_run(&results, "lmu", "large", 2000, 0, 3, 0), "{\"decay\": 0.2}");
+    set(add_run(&results, "lmu", "small", 1000, 0, 4.1, 0),
+        "{\"decay\": 0.4, \"threads\": 2, \"window\": 0, \"dim\": 48}");
+    set(add_run(&results, "lmu", "small", 4000, 0, 2.5, 0),
+        "{\"decay\": 0.4, \"dim\": 48}"); /* window: 0 is the default */
+    results.list[0].non_embedding++;      /* what is left out need not be of the same size */
+    collect(&results, &series);
+    assert_int_equal(series.runs, 3);
+    assert_int_equal(series.count, 1);
+    assert_non_null(series_cell(&series.list[0], "large", 2000));
+    assert_near(series_cell(&series.list[0], "small", 1000)->loss, 4.1, 1e-12);
+    assert_null(series_cell(&series.list[0], "small", 2000));
+    assert_int_equal(series.notes.count, 2);
+    assert_string_equal(series.notes.value[0],
+                        "lmu/adamw, size 'small': runs left out because their settings are not those of the newest run "
+                        "there, run5 of grid main: 1, from run0 of grid main on; decay 0.2, now 0.4");
+    assert_non_null(strstr(series.notes.value[1],
+                           "run5 of grid main: 2, from run1 of grid main on; decay 0.2, now 0.4; batch 4, now "));
     series_free(&series);
     results_free(&results);
 }
@@ -157,8 +198,8 @@ static void reproducible(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(which_runs), cmocka_unit_test(refused),      cmocka_unit_test(covers),
-        cmocka_unit_test(seeds_vary), cmocka_unit_test(reproducible),
+        cmocka_unit_test(which_runs), cmocka_unit_test(settings_change), cmocka_unit_test(refused),
+        cmocka_unit_test(covers),     cmocka_unit_test(seeds_vary),      cmocka_unit_test(reproducible),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

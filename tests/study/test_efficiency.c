@@ -151,11 +151,37 @@ static void other_machine(void **state)
     add_pair(&results, 4, 2, 5);
     results.list[1].threads = 2;
     measure(&results, 0, &series, &pair);
-    assert_false(pair.timed);
+    assert_ptr_equal(pair.untimed, untimed_machines);
     assert_true(interval_is_none(pair.ratio[0].value[COST_SECONDS]));
     assert_false(interval_is_none(pair.ratio[0].value[COST_FLOPS]));
     series_free(&series);
     results_free(&results);
+}
+
+/* Seconds a token that differ by a factor of 1.5 withhold the ratio of times, whichever of the two they are of. */
+static void busy_machine(void **state)
+{
+    (void)state;
+    static const char *const label[] = {"lmu/adamw", "transformer/adamw"};
+    for (int which = 0; which < 2; which++)
+        for (int busy = 0; busy < 2; busy++) {
+            Results results = {0};
+            SeriesList series;
+            Pair pair;
+            add_pair(&results, 4, 2, 5);
+            results.list[which ? 4 : 1].seconds *= busy ? 1.5 : 1.2;
+            measure(&results, 0, &series, &pair);
+            assert_near(pair.pace[which].most, (busy ? 1.5 : 1.2) * 1e-5, 1e-9);
+            assert_near(pair.pace[which].least, 1e-5, 1e-9);
+            assert_int_equal(pair.pace[which].runs, which ? 5 : 2);
+            assert_int_equal(interval_is_none(pair.headline[COST_SECONDS].value), busy);
+            assert_true(busy ? strstr(pair.untimed, label[which]) &&
+                                   strstr(pair.untimed, "a factor of 1.5 where 1.25 is")
+                             : !pair.untimed);
+            assert_false(interval_is_none(pair.headline[COST_TOKENS].value));
+            series_free(&series);
+            results_free(&results);
+        }
 }
 
 static void other_size(void **state)
@@ -235,9 +261,9 @@ static void covers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(reach),      cmocka_unit_test(shifted),        cmocka_unit_test(between_points),
-        cmocka_unit_test(open_ends),  cmocka_unit_test(not_determined), cmocka_unit_test(other_machine),
-        cmocka_unit_test(other_size), cmocka_unit_test(covers),
+        cmocka_unit_test(reach),        cmocka_unit_test(shifted),        cmocka_unit_test(between_points),
+        cmocka_unit_test(open_ends),    cmocka_unit_test(not_determined), cmocka_unit_test(other_machine),
+        cmocka_unit_test(busy_machine), cmocka_unit_test(other_size),     cmocka_unit_test(covers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
