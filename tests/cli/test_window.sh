@@ -33,7 +33,7 @@ for arch in transformer transformer-modern lmu-attention; do
     works train --data "$work/data" --out "$work/run" --arch $arch --context 48 $small
     refuse 2 "a row would reach 96 tokens: this model" eval "$work/run" --data "$work/data" --carry
     line '48; read the text .*\(lmu eval --context --stride\), or train with a larger --context or a --window$' "$work/err"
-    fails 2 "a row would reach 49 tokens: this model" generate "$work/run" --prompt x --max-tokens 100 --seed 3
+    fails 2 "tokens: this model" generate "$work/run" --prompt "$(printf 'over and over %.0s' $(seq 40))" --seed 3
     line 'or a --window$' "$work/err"
     works eval "$work/run" --data "$work/data" --stride 24
     rm -r "$work/run"

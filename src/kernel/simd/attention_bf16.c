@@ -198,7 +198,7 @@ INLINE vec exp2_near(vec x)
     vec p = splat(0.05500902f) * r + 0.24221131f;
     p = p * r + 0.69328296f;
     p = p * r + 1.0f;
-    return (vec)((ivec)p + ((ivec)shifted << 23));
+    return (vec)((uvec)p + ((uvec)shifted << 23)); /* of a key nobody sees x may be anything */
 }
 
 #define LOG2_E 1.44269504088896341f
