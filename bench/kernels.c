@@ -90,28 +90,51 @@ static void scan(Bench *k, int64_t groups)
 WORK(run_scan, scan(k, 1);)
 WORK(run_scan_groups, scan(k, GROUPS);)
 
-static void implicit(Bench *k, int64_t groups)
+/* What of implicit attention differs from the paper's: groups with a theta each, heads, the activation. */
+typedef struct Variant {
+    int64_t groups, heads;
+    Activation activation;
+} Variant;
+static const Variant paper = {1, 1, ACTIVATION_GELU}, grouped = {GROUPS, 1, ACTIVATION_GELU},
+                     headed = {1, H, ACTIVATION_GELU}, with_relu = {1, 1, ACTIVATION_RELU},
+                     with_relu2 = {1, 1, ACTIVATION_RELU2}, linear = {1, 1, ACTIVATION_NONE};
+
+static AttentionParameters parameters(const Bench *k, const Variant *v)
 {
-    LegendreShape shape = {D, k->order, groups};
-    AttentionParameters p = {k->order, k->small[0], k->small[1], k->small[2]};
+    return (AttentionParameters){k->order, v->heads, v->activation, k->small[0], k->small[1], k->small[2], NULL};
+}
+
+static void implicit(Bench *k, const Variant *v)
+{
+    LegendreShape shape = {D, k->order, v->groups};
+    AttentionParameters p = parameters(k, v);
     KERNEL(k->b, implicit_attention, &shape, &p, &k->rows, k->chunk_matrix, k->array[0], k->array[3],
            typed(k, k->array[1]));
 }
-WORK(run_implicit, implicit(k, 1);)
-WORK(run_implicit_groups, implicit(k, GROUPS);)
 
-static void implicit_back(Bench *k, int64_t groups)
+static void implicit_back(Bench *k, const Variant *v)
 {
-    LegendreShape shape = {D, k->order, groups};
-    AttentionParameters p = {k->order, k->small[0], k->small[1], k->small[2]};
+    LegendreShape shape = {D, k->order, v->groups};
+    AttentionParameters p = parameters(k, v);
     AttentionGradients g = {
-        k->gradients, real_at(k->b, k->gradients, 1024), real_at(k->b, k->gradients, 2048), false, false, false};
-    scan(k, groups); /* the boundaries, which the backward pass overwrites */
+        .l = k->gradients, .bias = real_at(k->b, k->gradients, 1024 * H), .p = real_at(k->b, k->gradients, 2048 * H)};
+    scan(k, v->groups); /* the boundaries, which the backward pass overwrites */
     KERNEL(k->b, implicit_attention_back, &shape, &p, &k->rows, k->chunk_matrix, k->array[0], k->array[3],
            typed(k, k->array[1]), k->array[2], false, &g);
 }
-WORK(run_implicit_back, implicit_back(k, 1);)
-WORK(run_implicit_groups_back, implicit_back(k, GROUPS);)
+
+WORK(run_implicit, implicit(k, &paper);)
+WORK(run_implicit_back, implicit_back(k, &paper);)
+WORK(run_implicit_groups, implicit(k, &grouped);)
+WORK(run_implicit_groups_back, implicit_back(k, &grouped);)
+WORK(run_implicit_heads, implicit(k, &headed);)
+WORK(run_implicit_heads_back, implicit_back(k, &headed);)
+WORK(run_implicit_relu, implicit(k, &with_relu);)
+WORK(run_implicit_relu_back, implicit_back(k, &with_relu);)
+WORK(run_implicit_relu2, implicit(k, &with_relu2);)
+WORK(run_implicit_relu2_back, implicit_back(k, &with_relu2);)
+WORK(run_implicit_none, implicit(k, &linear);)
+WORK(run_implicit_none_back, implicit_back(k, &linear);)
 
 WORK(run_causal, KERNEL(k->b, causal_attention, &k->rows, D, H, T, typed(k, x[0]), NULL, typed(k, x[1]), x[2]);)
 WORK(run_causal_back, KERNEL(k->b, causal_attention_back, &k->rows, D, H, T, typed(k, x[0]), NULL, typed(k, x[1]), x[2],
@@ -159,6 +182,14 @@ static const Kernel kernels[] = {
     {"legendre_scan_groups_8", run_scan_groups, 8, SCAN(8), 0, 0, 0, false},
     {"implicit_attention_groups_8", run_implicit_groups, 8, IMPLICIT(8), 0, 0, 0, true},
     {"implicit_attention_groups_back_8", run_implicit_groups_back, 8, 2 * IMPLICIT(8), 0, 0, 0, true},
+    {"implicit_attention_heads_8", run_implicit_heads, 8, IMPLICIT(8), 0, 0, 0, true},
+    {"implicit_attention_heads_back_8", run_implicit_heads_back, 8, 2 * IMPLICIT(8), 0, 0, 0, true},
+    {"implicit_attention_relu_8", run_implicit_relu, 8, IMPLICIT(8), 0, 0, 0, true},
+    {"implicit_attention_relu_back_8", run_implicit_relu_back, 8, 2 * IMPLICIT(8), 0, 0, 0, true},
+    {"implicit_attention_relu2_8", run_implicit_relu2, 8, IMPLICIT(8), 0, 0, 0, true},
+    {"implicit_attention_relu2_back_8", run_implicit_relu2_back, 8, 2 * IMPLICIT(8), 0, 0, 0, true},
+    {"implicit_attention_none_8", run_implicit_none, 8, IMPLICIT(8), 0, 0, 0, true},
+    {"implicit_attention_none_back_8", run_implicit_none_back, 8, 2 * IMPLICIT(8), 0, 0, 0, true},
     {"causal_attention", run_causal, 0, 2.0 * N *D *T, 0, 0, 0, true},
     {"causal_attention_back", run_causal_back, 0, 4.0 * N *D *T, 0, 0, 0, true},
 };
@@ -197,7 +228,8 @@ static lmu_status legendre(Bench *k, int64_t order)
     legendre_chunk_matrix(order, LEGENDRE_CHUNK, abar, bbar, w);
     for (int64_t i = 0; i < GROUPS; i++) /* one system again and again, as far as the kernels know many */
         KERNEL(k->b, put_f64, numbers, w, real_at(k->b, k->chunk_matrix, i * numbers));
-    TRY(backend_reserve(k->b, k->b->kernels->legendre_workspace(k->b, &shape, order)));
+    TRY(backend_reserve(k->b, k->b->kernels->legendre_workspace(k->b, &shape, 1, order)));
+    TRY(backend_reserve(k->b, k->b->kernels->legendre_workspace(k->b, &shape, H, order)));
     run_scan(k);
     return LMU_OK;
 }
@@ -242,10 +274,8 @@ static lmu_status bench_kernel(Bench *k, const Kernel *kernel, double ceiling)
         KERNEL(k->b, pack_bf16, 4 * F, F, k->array[3], k->packed);
     else
         KERNEL(k->b, pack, 4 * F, F, k->array[3], k->packed);
-    if (kernel->work == run_implicit_back)
-        scanning = measure(run_scan, k);
-    if (kernel->work == run_implicit_groups_back)
-        scanning = measure(run_scan_groups, k);
+    if (kernel->order && strstr(kernel->name, "_back_"))
+        scanning = measure(kernel->work == run_implicit_groups_back ? run_scan_groups : run_scan, k);
     seconds = measure(kernel->work, k) - scanning;
     json_t *line =
         json_pack("{s:s, s:s, s:f}", "bench", "kernel", "kernel", kernel->name, "microseconds", 1e6 * seconds);

@@ -19,7 +19,11 @@ typedef struct Bench {
 
 static AttentionParameters parameters(const Bench *k)
 {
-    return (AttentionParameters){ORDER, k->small, real_at(k->b, k->small, 1024), real_at(k->b, k->small, 2048)};
+    return (AttentionParameters){.reduced = ORDER,
+                                 .heads = 1,
+                                 .l = k->small,
+                                 .bias = real_at(k->b, k->small, 1024),
+                                 .p = real_at(k->b, k->small, 2048)};
 }
 
 static AttentionGradients gradients(const Bench *k)
@@ -27,7 +31,7 @@ static AttentionGradients gradients(const Bench *k)
     Real *at[3];
     for (int i = 0; i < 3; i++)
         at[i] = real_at(k->b, k->small, (i + 3) * 1024);
-    return (AttentionGradients){at[0], at[1], at[2], false, false, false};
+    return (AttentionGradients){.l = at[0], .bias = at[1], .p = at[2]};
 }
 
 static void scan(Bench *k, LegendreForm form)
@@ -151,7 +155,7 @@ static lmu_status bench_open(int64_t threads, int64_t length, Bench *k)
     TRY(legendre_discretise(ORDER, 32, false, abar, bbar));
     legendre_chunk_matrix(ORDER, LEGENDRE_CHUNK, abar, bbar, w);
     KERNEL(k->b, put_f64, arrays[0].numbers, w, k->w);
-    TRY(backend_reserve(k->b, k->b->kernels->legendre_workspace(k->b, &k->shape, ORDER)));
+    TRY(backend_reserve(k->b, k->b->kernels->legendre_workspace(k->b, &k->shape, 1, ORDER)));
     return backend_reserve(k->b, k->b->kernels->legendre_convolve_workspace(k->b, &k->shape, length));
 }
 

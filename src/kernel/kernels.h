@@ -22,7 +22,13 @@ typedef struct Rows {
     const int64_t *chunk;    /* [count + 1] chunks of LEGENDRE_CHUNK tokens in the rows before this one */
 } Rows;
 
-typedef enum Activation { ACTIVATION_GELU, ACTIVATION_RELU, ACTIVATION_RELU2, ACTIVATION_SILU } Activation;
+typedef enum Activation {
+    ACTIVATION_GELU,
+    ACTIVATION_RELU,
+    ACTIVATION_RELU2,
+    ACTIVATION_SILU,
+    ACTIVATION_NONE /* x itself */
+} Activation;
 typedef enum NormKind { NORM_LAYER, NORM_RMS, NORM_NONE } NormKind; /* the last: of layers, not of kernels */
 
 /* C (+)= op(A) op(B) (+ bias along columns): op(A) is M x K, op(B) is K x N, C is M x N. */
@@ -49,14 +55,17 @@ static inline int64_t legendre_system_numbers(const LegendreShape *s)
 typedef enum LegendreForm { LEGENDRE_RECURRENT, LEGENDRE_CHUNKED, LEGENDRE_FFT } LegendreForm;
 
 /* Implicit self-attention (Chilkuri et al. 2021, section 3) over a Legendre memory:
- * Q,K,V = gelu(L M_t + bias), L [3P x Q], bias [3P];  y_t = p softmax(Q K^T / sqrt(D)) V,  p [P]. */
+ * Q,K,V = f(L M_t + bias), L [3P x Q], bias [3P];  y_t = p softmax(scale Q K^T / sqrt(D)) V,  p [P]. With H heads each group of E =
+ * D/H neighbouring channels has an L, bias, p and scale of its own, one behind the other, and sqrt(E) in the place of sqrt(D). */
 typedef struct AttentionParameters {
-    int64_t reduced; /* P */
+    int64_t reduced, heads; /* P, H */
+    Activation activation;  /* f */
     const Real *l, *bias, *p;
+    const Real *scale; /* [H]; NULL: 1 */
 } AttentionParameters;
 typedef struct AttentionGradients {
-    Real *l, *bias, *p;
-    bool add_l, add_bias, add_p;
+    Real *l, *bias, *p, *scale; /* the last NULL where there is no scale */
+    bool add_l, add_bias, add_p, add_scale;
 } AttentionGradients;
 
 typedef struct AdamW {
@@ -177,7 +186,7 @@ struct Kernels {
     void (*implicit_states_back)(Backend *, const LegendreShape *, const AttentionParameters *, const Rows *,
                                  const Real *m, const Real *dy, Real *dm, bool add, const AttentionGradients *);
     /* Bytes of workspace that all these but the convolutions need. */
-    size_t (*legendre_workspace)(Backend *, const LegendreShape *, int64_t reduced);
+    size_t (*legendre_workspace)(Backend *, const LegendreShape *, int64_t heads, int64_t reduced);
 
     /* -- causal attention: qkv [N x 3D], y [N x D], H heads of D/H channels; a token attends to itself and the context-1 tokens
      *    before it. cache [slots x context x 2D] holds the keys and values of each row's earlier positions, the last

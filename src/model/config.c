@@ -22,6 +22,16 @@ static const Field fields[] = {
         ModelConfig, theta_groups, NULL, 0.1, 1e6, "steps",
         "windows of as many groups of neighbouring channels, of dim / groups each, in every layer; instead of theta"),
     FIELD_FLAG_OF(ModelConfig, scaled, "false", "keep the memory in the basis in which it is dissipative"),
+    FIELD_CHOICE_OF(ModelConfig, memory_activation, "gelu", MEMORY_ACTIVATIONS,
+                    "function of implicit attention's queries, keys and values; none: they are linear in the memory"),
+    FIELD_COUNT_OF(ModelConfig, memory_heads, "1", 1, 1024, "heads",
+                   "heads of implicit attention, each on dim / heads neighbouring channels with parameters of its own"),
+    FIELD_CHOICE_OF(
+        ModelConfig, memory_scale, "sqrt", MEMORY_SCALES,
+        "what implicit attention's scores are multiplied by; sqrt: one over the root of a head's channels; learned: "
+        "that times a number of each head, which starts at 1"),
+    FIELD_FLAG_OF(ModelConfig, memory_projection, "true",
+                  "multiply what implicit attention gives by a dim x dim matrix"),
     FIELD_CHOICE_OF(
         ModelConfig, init, "uniform", INIT_STYLES,
         "how matrices start; uniform: in +-1/sqrt(inputs); gpt2: normal of deviation 0.02, those that end a "
@@ -131,6 +141,16 @@ static lmu_status config_check_theta(const ModelConfig *config)
     return LMU_OK;
 }
 
+static lmu_status config_check_memory(const ModelConfig *config)
+{
+    if (config->dim % config->memory_heads != 0)
+        return error_set(LMU_USAGE,
+                         "%lld channels cannot be divided among the %lld heads of memory_heads: dim must be a multiple "
+                         "of their number",
+                         (long long)config->dim, (long long)config->memory_heads);
+    return config_check_theta(config);
+}
+
 lmu_status model_config_check(const ModelConfig *config)
 {
     if (config->vocabulary < 1)
@@ -139,7 +159,7 @@ lmu_status model_config_check(const ModelConfig *config)
         return error_set(LMU_USAGE,
                          "%lld channels cannot be shared among %lld attention heads: dim must be a multiple of heads",
                          (long long)config->dim, (long long)config->heads);
-    return config_check_theta(config);
+    return config_check_memory(config);
 }
 
 /* What the table of identity describes: `draft` files may leave both out. */
@@ -168,7 +188,7 @@ static lmu_status read_config(const char *path, bool draft, ModelConfig *config)
     json_object_del(body, "arch");
     json_object_del(body, "vocabulary");
     ATTEMPT(fields_from_json(&model_table, config, path, body));
-    if (config_check_theta(config) != LMU_OK)
+    if (config_check_memory(config) != LMU_OK)
         status = error_prefix(LMU_FORMAT, "%s: ", path);
 done:
     json_decref(json);

@@ -13,6 +13,12 @@ typedef enum InitStyle {
 } InitStyle; /* INIT_STYLES in this order */
 #define INIT_STYLES "uniform|gpt2|zero"
 
+/* f of implicit attention, and the scale of its scores; choices in this order. */
+typedef enum MemoryActivation { MEMORY_GELU, MEMORY_RELU, MEMORY_RELU2, MEMORY_LINEAR } MemoryActivation;
+#define MEMORY_ACTIVATIONS "gelu|relu|relu2|none"
+typedef enum MemoryScale { MEMORY_SCALE_SQRT, MEMORY_SCALE_LEARNED } MemoryScale;
+#define MEMORY_SCALES "sqrt|learned"
+
 typedef struct ModelConfig {
     char *arch;         /* a name of the registry */
     int64_t vocabulary; /* V; comes from the tokenizer */
@@ -21,6 +27,10 @@ typedef struct ModelConfig {
     RealList theta;         /* one for all layers, or one for each */
     RealList theta_groups;  /* one for each group of channels, in all layers; none: theta */
     bool scaled;
+    int memory_activation; /* MemoryActivation */
+    int64_t memory_heads;  /* H of implicit attention */
+    int memory_scale;      /* MemoryScale */
+    bool memory_projection;
     int init;          /* InitStyle */
     int norm;          /* NormKind */
     int feed_forward;  /* FeedForwardKind */

@@ -3,6 +3,11 @@
 #include "model/architectures.h"
 #include "nn/nn.h"
 
+static const Activation memory_activations[] = {[MEMORY_GELU] = ACTIVATION_GELU,
+                                                [MEMORY_RELU] = ACTIVATION_RELU,
+                                                [MEMORY_RELU2] = ACTIVATION_RELU2,
+                                                [MEMORY_LINEAR] = ACTIVATION_NONE};
+
 static Tensor *block(Graph *g, const ModelConfig *c, int64_t layer, bool attends, Tensor *x /* [N x D] */)
 {
     LegendreSpec legendre = {c->order, 1, &c->theta.value[c->theta.count > 1 ? layer : 0], c->scaled};
@@ -12,10 +17,15 @@ static Tensor *block(Graph *g, const ModelConfig *c, int64_t layer, bool attends
                         .width = (int64_t)(c->feed_width * (double)c->dim + 0.5),
                         .dropout = c->dropout};
     NormKind norm = (NormKind)c->norm;
+    ImplicitLayer implicit = {.reduced = c->reduced ? c->reduced : c->order,
+                              .heads = c->memory_heads,
+                              .activation = memory_activations[c->memory_activation],
+                              .scaled = c->memory_scale == MEMORY_SCALE_LEARNED};
 
     Tensor *m = nn_norm(g, x, norm, "memory.norm");
-    m = nn_implicit_attention(g, m, &legendre, c->reduced ? c->reduced : c->order, "memory");
-    m = nn_projection(g, m, c->dim, false, "memory.out");
+    m = nn_implicit_attention(g, m, &legendre, &implicit, "memory");
+    if (c->memory_projection)
+        m = nn_projection(g, m, c->dim, false, "memory.out");
     x = op_add(g, x, op_dropout(g, m, c->dropout));
     if (attends) {
         AttentionSpec attention = {model_config_heads(c), c->context, c->window};

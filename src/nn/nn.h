@@ -27,9 +27,15 @@ typedef struct FeedForward {
 /* NAME.up and, an nn_projection, NAME.down, with biases (none for SWIGLU, which has NAME.gate too, and with `unbiased`). */
 Tensor *nn_feed_forward(Graph *g, Tensor *x, const FeedForward *spec, const char *name);
 
-/* Implicit self-attention on a Legendre memory of x [N x D]: NAME.qkv.weight [3P x Q], NAME.qkv.bias [3P], NAME.pool [P]; weight and
- * pool are normal with deviation 1/sqrt(Q) and 1/sqrt(P). State [Q x D] a row. */
-Tensor *nn_implicit_attention(Graph *g, Tensor *x, const LegendreSpec *legendre, int64_t reduced, const char *name);
+typedef struct ImplicitLayer {
+    int64_t reduced, heads; /* P, H */
+    Activation activation;
+    bool scaled; /* scores have a scale that is learned */
+} ImplicitLayer;
+/* Implicit self-attention on a Legendre memory of x [N x D]: NAME.qkv.weight [3HP x Q], NAME.qkv.bias [3HP], NAME.pool [HP] and, if
+ * scaled, NAME.scale [H]; weight and pool are normal with deviation 1/sqrt(Q) and 1/sqrt(P), the scale starts at 1. State [Q x D] a row. */
+Tensor *nn_implicit_attention(Graph *g, Tensor *x, const LegendreSpec *legendre, const ImplicitLayer *layer,
+                              const char *name);
 
 /* How far causal attention goes. */
 typedef struct AttentionSpec {

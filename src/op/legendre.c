@@ -125,7 +125,7 @@ Tensor *op_legendre_memory(Graph *g, Tensor *x, const LegendreSpec *legendre, Le
         spec.saves = 0;
         spec.workspace = b->kernels->legendre_convolve_workspace(b, &attributes.shape, x->shape[0]);
     } else {
-        spec.workspace = b->kernels->legendre_workspace(b, &attributes.shape, 0);
+        spec.workspace = b->kernels->legendre_workspace(b, &attributes.shape, 1, 0);
     }
     return graph_node(g, &operator_legendre_memory, &spec);
 }

@@ -32,11 +32,18 @@ typedef struct LegendreSpec {
 } LegendreSpec;
 /* x [N x D] -> the memory M [N x Q x D]; state [Q x D] a row. */
 Tensor *op_legendre_memory(Graph *g, Tensor *x, const LegendreSpec *spec, LegendreForm form);
-/* Implicit self-attention on the memory of x [N x D] (Chilkuri et al. 2021, section 3): l [3P x Q], bias [3P], p [P] -> [N x D];
- * state [Q x D] a row. M is never stored: only its values at chunk boundaries. */
-Tensor *op_implicit_attention(Graph *g, Tensor *x, Tensor *l, Tensor *bias, Tensor *p, const LegendreSpec *spec);
+/* Implicit self-attention: its parameters, of H groups of D/H neighbouring channels one behind the other, and its function f. */
+typedef struct ImplicitSpec {
+    int64_t heads; /* H, which divides the channels */
+    Activation activation;
+    Tensor *l, *bias, *p; /* [3HP x Q], [3HP], [HP] */
+    Tensor *scale;        /* [H]: what scores are multiplied by, beside 1/sqrt(D/H); NULL: nothing */
+} ImplicitSpec;
+/* Implicit self-attention on the memory of x [N x D] (Chilkuri et al. 2021, section 3) -> [N x D]; state [Q x D] a row. M is never
+ * stored: only its values at chunk boundaries. */
+Tensor *op_implicit_attention(Graph *g, Tensor *x, const ImplicitSpec *attention, const LegendreSpec *legendre);
 /* The same on given states m [N x Q x D] of a memory. */
-Tensor *op_implicit_states(Graph *g, Tensor *m, Tensor *l, Tensor *bias, Tensor *p);
+Tensor *op_implicit_states(Graph *g, Tensor *m, const ImplicitSpec *attention);
 /* positions [N] -> rotary positions (Su et al. 2021) for heads of E channels, an even number [N x E]: cosines, then sines of position times
  * base^(-2j/E), j = 0 .. E/2-1. No gradient. Computed once, it serves all layers. */
 Tensor *op_rope_angles(Graph *g, Tensor *positions, int64_t channels, double base);

@@ -13,6 +13,22 @@ extern const Operator operator_embedding, operator_linear, operator_add, operato
  * divided among the groups. */
 Tensor *legendre_constant(Graph *g, const LegendreSpec *spec, int64_t channels);
 
+/* Implicit attention, what its two operators share: the parameters are inputs IMPLICIT_L and on, the scale, where there is one, is the
+ * last of all inputs. The attributes hold the extents. */
+enum { IMPLICIT_L = 1, IMPLICIT_BIAS, IMPLICIT_P };
+typedef struct Implicit {
+    LegendreShape shape;
+    int64_t reduced, heads;
+    Activation activation;
+    int scale; /* the input; 0: none */
+} Implicit;
+/* Checks the parameters against channels and order of the memory, and fills the attributes; false after an error. */
+bool implicit_prepare(Graph *g, const ImplicitSpec *spec, const LegendreShape *shape, int scale, Implicit *out);
+AttentionParameters implicit_parameters(Graph *g, const Step *s);
+AttentionGradients implicit_gradients(Graph *g, const Step *s);
+/* By definition: of the products with L, of scores and of values. */
+double implicit_flops(const Implicit *a);
+
 /* What multiplies by a weight [M x K], its input 1. The first gives a node that will see up to n rows its workspace and the form of the
  * weight that it needs: in training the weight rounded, where products multiply bfloat16; in scoring and decoding the weight
  * packed and, as attributes, the type that it multiplies. False after an error. */

@@ -213,7 +213,7 @@ losses() {
     sed -n 's/.*"kind":"\(train\|valid\)".*"loss":\([0-9.]*\),.*/\2/p' "$1/metrics.jsonl"
 }
 for form in fused recurrent chunked fft; do
-    train 0 "held-out text: " $model --theta-groups 4,16 --data "$work/data" --length 50 --batch 3 --tokens 3k --log-every 1 --compute f32 \
+    train 0 "held-out text: " $model --theta-groups 4,16 --memory-heads 4 --memory-scale learned --data "$work/data" --length 50 --batch 3 --tokens 3k --log-every 1 --compute f32 \
         --memory $form --out "$work/$form"
     paste <(losses "$work/fused") <(losses "$work/$form") | awk '{ d = $1 - $2; if (d < 0) d = -d; if (d > worst) worst = d }
         END { exit !(NR >= 20 && worst < 1e-4) }' || complain "--memory $form: other losses than fused: $(losses "$work/$form" | paste -s)"
@@ -262,6 +262,8 @@ refuse 2 "128 channels cannot be divided into the 3 groups of theta_groups: dim 
     --theta-groups 1,2,3
 refuse 2 "theta gives each layer a window and theta_groups each group of channels: give one of the two" --data "$work/data" \
     --theta 1,2,3,4 --theta-groups 4,16
+refuse 2 "128 channels cannot be divided among the 3 heads of memory_heads: dim must be a multiple" --data "$work/data" \
+    --memory-heads 3
 refuse 2 "no budget: give --tokens or --time" $tiny --tokens 0 --time 0
 refuse 2 "no corpus: give --data DIR" --dim 8
 refuse 1 "$work/nowhere/tokenizer.json: cannot open" --data "$work/nowhere"
@@ -377,6 +379,7 @@ broken 'key "arch" is missing' config.json '/"arch"/d'
 broken 'key "vocabulary" is missing' config.json '/"vocabulary"/d'
 broken 'key "dim": 99999999 is out of range' config.json 's/"dim": 16/"dim": 99999999/'
 broken 'theta has 3 values for 2 layers' config.json 's/"theta": \[/"theta": [\n4, 4, /'
+broken '16 channels cannot be divided among the 5 heads of memory_heads' config.json 's/"memory_heads": 1/"memory_heads": 5/'
 broken '16 channels cannot be divided into the 3 groups of theta_groups' config.json 's/"theta_groups": \[/"theta_groups": [4, 9, 16/'
 run_with() { # MESSAGE-PART COMMAND...: does something to RUN/last first
     local part=$1

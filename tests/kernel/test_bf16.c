@@ -274,6 +274,8 @@ static double activation_exact(Activation kind, double x, bool slope)
         return slope ? 2 * fmax(x, 0) : fmax(x, 0) * fmax(x, 0);
     case ACTIVATION_SILU:
         return slope ? sigmoid * (1 + x * (1 - sigmoid)) : x * sigmoid;
+    case ACTIVATION_NONE:
+        return slope ? 1 : x;
     }
     return 0;
 }

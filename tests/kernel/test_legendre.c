@@ -255,7 +255,7 @@ static void memory_open(Memory *a, BackendKind kind, int threads, int64_t d, int
     a->m = reals(a->backend, tokens * size);
     a->host = malloc((size_t)(tokens * size + (ROWS + 1) * size + tokens * d) * sizeof(float));
     assert_non_null(a->host);
-    assert_int_equal(backend_reserve(a->backend, a->backend->kernels->legendre_workspace(a->backend, &a->shape, 0)),
+    assert_int_equal(backend_reserve(a->backend, a->backend->kernels->legendre_workspace(a->backend, &a->shape, 1, 0)),
                      LMU_OK);
     assert_int_equal(backend_reserve(a->backend, a->backend->kernels->legendre_convolve_workspace(
                                                      a->backend, &a->shape, length > 7 ? length : 7)),

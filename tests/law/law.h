@@ -47,6 +47,8 @@ struct LawCase {
     double theta, rate;
     bool bias, scaled, missing; /* missing: some ids are negative */
     int kind;                   /* Activation, NormKind or LegendreForm */
+    Activation activation;      /* of implicit attention */
+    const char *options;        /* of a model's configuration, as "name=value ..."; NULL: none */
     LawProducts products;
 };
 

@@ -86,24 +86,35 @@ static Tensor *apply_memory(LawModel *m, Tensor *x)
     return op_legendre_memory(m->g, x, &legendre, (LegendreForm)c->kind);
 }
 
+/* Parameters of implicit attention; `bias` says that scores have a scale that is learned. */
+static ImplicitSpec law_attention(LawModel *m)
+{
+    const LawCase *c = m->law;
+    int64_t heads = c->heads ? c->heads : 1, rows = heads * c->reduced;
+    return (ImplicitSpec){.heads = heads,
+                          .activation = c->activation,
+                          .l = param(m, "l", 2, 3 * rows, c->order, 1),
+                          .bias = param(m, "bias", 1, 3 * rows, 0, 0.5),
+                          .p = param(m, "p", 1, rows, 0, 1),
+                          .scale = c->bias ? param(m, "scale", 1, heads, 0, 1) : NULL};
+}
+
 static Tensor *apply_implicit(LawModel *m, Tensor *x)
 {
     const LawCase *c = m->law;
     double theta[LEGENDRE_GROUP_LIMIT];
     LegendreSpec legendre = law_legendre(c, theta);
-    return op_implicit_attention(m->g, x, param(m, "l", 2, 3 * c->reduced, c->order, 1),
-                                 param(m, "bias", 1, 3 * c->reduced, 0, 0.5), param(m, "p", 1, c->reduced, 0, 1),
-                                 &legendre);
+    ImplicitSpec attention = law_attention(m);
+    return op_implicit_attention(m->g, x, &attention, &legendre);
 }
 
 /* The states are the same for both uses of a twin: two gradients meet there. */
 static Tensor *apply_states(LawModel *m, Tensor *x)
 {
-    const LawCase *c = m->law;
+    ImplicitSpec attention = law_attention(m);
     if (!m->second)
         m->second = apply_memory(m, x);
-    return op_implicit_states(m->g, m->second, param(m, "l", 2, 3 * c->reduced, c->order, 1),
-                              param(m, "bias", 1, 3 * c->reduced, 0, 0.5), param(m, "p", 1, c->reduced, 0, 1));
+    return op_implicit_states(m->g, m->second, &attention);
 }
 
 static Tensor *apply_causal(LawModel *m, Tensor *x)
@@ -152,8 +163,11 @@ static Tensor *apply_block(LawModel *m, Tensor *ids)
     for (int layer = 0; layer < 2; layer++) {
         graph_block(g, "layer%d", layer);
         Tensor *y = op_norm(g, NORM_LAYER, x, param(m, "gain", 1, d, 0, 1), param(m, "shift", 1, d, 0, 0.3));
-        y = op_implicit_attention(g, y, param(m, "l", 2, 3 * p, c->order, 0.7), param(m, "b", 1, 3 * p, 0, 0.3),
-                                  param(m, "p", 1, p, 0, 0.7), &legendre);
+        ImplicitSpec attention = {.heads = 1,
+                                  .l = param(m, "l", 2, 3 * p, c->order, 0.7),
+                                  .bias = param(m, "b", 1, 3 * p, 0, 0.3),
+                                  .p = param(m, "p", 1, p, 0, 0.7)};
+        y = op_implicit_attention(g, y, &attention, &legendre);
         y = op_linear(g, y, param(m, "out", 2, d, d, 0.3), param(m, "out_bias", 1, d, 0, 0.1));
         x = op_add(g, x, op_dropout(g, y, c->rate));
         y = op_norm(g, NORM_RMS, x, param(m, "attention_gain", 1, d, 0, 1), NULL);
@@ -225,6 +239,18 @@ const LawCase law_cases[] = {
     {"implicit attention 4 of 5 in 3 groups", IMPLICIT, .d = 15, .order = 5, .reduced = 4, .groups = 3, .theta = 5},
     {"implicit attention 3 of 4, each channel a group", IMPLICIT, .d = 7, .order = 4, .reduced = 3, .groups = 7,
      .theta = 2},
+    {"implicit attention with relu", IMPLICIT, .d = 19, .order = 4, .reduced = 3, .theta = 9.5,
+     .activation = ACTIVATION_RELU},
+    {"implicit attention with relu squared", IMPLICIT, .d = 19, .order = 4, .reduced = 3, .theta = 9.5,
+     .activation = ACTIVATION_RELU2},
+    {"implicit attention without activation", IMPLICIT, .d = 7, .order = 4, .reduced = 3, .theta = 9.5,
+     .activation = ACTIVATION_NONE},
+    {"implicit attention of 3 heads", IMPLICIT, .d = 15, .order = 4, .reduced = 3, .theta = 9.5, .heads = 3},
+    {"implicit attention of 5 heads with scales, 3 groups, relu squared", IMPLICIT, .d = 15, .order = 4, .reduced = 5,
+     .groups = 3, .theta = 5, .heads = 5, .bias = true, .activation = ACTIVATION_RELU2},
+    {"implicit attention with a scale", IMPLICIT, .d = 19, .order = 5, .reduced = 4, .theta = 12, .bias = true},
+    {"implicit attention of 3 heads with scales on states", STATES, .d = 33, .order = 4, .reduced = 3, .theta = 20,
+     .heads = 3, .bias = true, .kind = LEGENDRE_CHUNKED},
     {"lstm", LSTM, .d = 4 * 7},
     {"lstm of 1 cell", LSTM, .d = 4},
     {"causal attention", CAUSAL, .d = 3 * 7, .heads = 1, .context = 64},
@@ -270,6 +296,12 @@ const LawCase law_larger[] = {
     {"implicit attention 16 of 16", IMPLICIT, .d = 131, .order = 16, .reduced = 16, .theta = 128},
     {"implicit attention 8 of 64", IMPLICIT, .d = 67, .order = 64, .reduced = 8, .theta = 1000, .scaled = true},
     {"implicit attention 11 of 32", IMPLICIT, .d = 45, .order = 32, .reduced = 11, .theta = 100, .scaled = true},
+    {"implicit attention of 4 heads with scales", IMPLICIT, .d = 132, .order = 8, .reduced = 8, .theta = 20, .heads = 4,
+     .bias = true},
+    {"implicit attention of 2 heads on states, relu", STATES, .d = 96, .order = 8, .reduced = 9, .theta = 20,
+     .heads = 2, .kind = LEGENDRE_CHUNKED, .activation = ACTIVATION_RELU},
+    {"implicit attention without activation", IMPLICIT, .d = 131, .order = 8, .reduced = 8, .theta = 20,
+     .activation = ACTIVATION_NONE},
     {"lstm", LSTM, .d = 4 * 37},
     {"causal attention", CAUSAL, .d = 3 * 96, .heads = 3, .context = 400},
     {"causal attention, window 1", CAUSAL, .d = 3 * 96, .heads = 3, .context = 1, .window = 1},

@@ -1,10 +1,25 @@
 /* A case for each architecture of the registry: a small configuration of it, as model_graph builds it. And windows of those that
- * have causal attention. */
+ * have causal attention, and what can be chosen of implicit attention. */
+#include <stdio.h>
+#include <string.h>
+
 #include "law.h"
 #include "model/model.h"
 
 #define CASES 128
 #define LAYERS 2
+
+static lmu_status set_options(const char *options, ModelConfig *config)
+{
+    char text[256], *rest = text;
+    snprintf(text, sizeof text, "%s", options ? options : "");
+    for (char *name = strtok_r(text, " ", &rest); name; name = strtok_r(NULL, " ", &rest)) {
+        char *value = strchr(name, '=');
+        *value++ = 0;
+        TRY(fields_set(&model_table, config, name, value));
+    }
+    return LMU_OK;
+}
 
 static lmu_status small_config(const LawCase *c, ModelConfig *config)
 {
@@ -18,6 +33,7 @@ static lmu_status small_config(const LawCase *c, ModelConfig *config)
     config->dropout = c->rate;
     config->context = c->context;
     config->window = c->window;
+    TRY(set_options(c->options, config));
     return model_config_check(config);
 }
 
@@ -69,6 +85,13 @@ static const Windowed windowed[] = {
     {"lmu-attention, window 5", "lmu-attention", 1, 5},
 };
 
+static const struct {
+    const char *name, *options;
+} chosen[] = {
+    {"lmu, 3 heads with scales, relu squared", "memory_heads=3 memory_scale=learned memory_activation=relu2"},
+    {"lmu, linear, no projection", "memory_activation=none memory_projection=false"},
+};
+
 const LawCase *law_every(void)
 {
     static LawCase cases[CASES + 1];
@@ -82,6 +105,11 @@ const LawCase *law_every(void)
         *law = model_case(windowed[i].name, architecture_find(windowed[i].arch));
         law->context = windowed[i].context;
         law->window = windowed[i].window;
+    }
+    for (size_t i = 0; i < sizeof chosen / sizeof *chosen && count < CASES; i++) {
+        LawCase *law = &cases[count++];
+        *law = model_case(chosen[i].name, architecture_find("lmu"));
+        law->options = chosen[i].options;
     }
     return cases;
 }

@@ -102,6 +102,8 @@ GRADIENT_MUTATIONS(0)
 GRADIENT_MUTATIONS(1)
 GRADIENT_MUTATIONS(2)
 GRADIENT_MUTATIONS(3)
+GRADIENT_MUTATIONS(4)
+GRADIENT_MUTATIONS(5)
 
 typedef void StepFunction(Graph *, const Step *);
 typedef struct GradientMutations {
@@ -115,10 +117,7 @@ static const GradientMutations gradient_mutations[] = {
         "gradient " #i " flipped", "gradient " #i " stored, not added", "gradient " #i " leaks between rows",          \
             gradient_flips_##i, gradient_stores_##i, gradient_leaks_##i                                                \
     }
-    ROW(0),
-    ROW(1),
-    ROW(2),
-    ROW(3),
+    ROW(0), ROW(1), ROW(2), ROW(3), ROW(4), ROW(5),
 #undef ROW
 };
 #define GRADIENT_INPUTS (int)(sizeof gradient_mutations / sizeof *gradient_mutations)

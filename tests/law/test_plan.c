@@ -27,9 +27,11 @@ static void memory_is_never_stored(void **state)
     Tensor *x = law_input(&m, D);
     for (int layer = 0; layer < 2; layer++) {
         graph_scope(g, "%d", layer);
-        x = op_implicit_attention(
-            g, x, graph_param(g, "l", 2, l, init, PARAM_MATRIX), graph_param(g, "bias", 1, bias, init, PARAM_VECTOR),
-            graph_param(g, "p", 1, p, init, PARAM_VECTOR), &(LegendreSpec){Q, 1, &(double){32}, false});
+        ImplicitSpec attention = {.heads = 1,
+                                  .l = graph_param(g, "l", 2, l, init, PARAM_MATRIX),
+                                  .bias = graph_param(g, "bias", 1, bias, init, PARAM_VECTOR),
+                                  .p = graph_param(g, "p", 1, p, init, PARAM_VECTOR)};
+        x = op_implicit_attention(g, x, &attention, &(LegendreSpec){Q, 1, &(double){32}, false});
         graph_scope_end(g);
     }
     law_require(graph_plan(g, x));

@@ -97,10 +97,21 @@ BAD_BUILD(theta_0,
           op_legendre_memory(g, x, &(LegendreSpec){.order = 4, .groups = 1, .theta = &(double){0}}, LEGENDRE_RECURRENT))
 BAD_BUILD(groups_that_do_not_divide, op_legendre_memory(g, x, &(LegendreSpec){4, 4, ten, false}, LEGENDRE_RECURRENT))
 BAD_BUILD(memory_of_ids, op_legendre_memory(g, graph_ids(g), &memory, LEGENDRE_CHUNKED))
-BAD_BUILD(projection_of_other_order, op_implicit_attention(g, x, weight(g, "l", 2, 9, 5), weight(g, "b", 1, 9, 0),
-                                                           weight(g, "p", 1, 3, 0), &memory))
-BAD_BUILD(projection_of_constants,
-          op_implicit_attention(g, x, constant(g, 2, 9, 4), constant(g, 1, 9, 0), constant(g, 1, 3, 0), &memory))
+/* On 6 channels and a memory of order 4: l, bias and p as they are for heads of 3 rows, but for what a case changes. */
+static Tensor *attend(Graph *g, Tensor *x, int64_t heads, int64_t order, Tensor *p, Tensor *scale)
+{
+    int64_t rows = 3 * (p ? p->shape[0] : 0);
+    ImplicitSpec attention = {.heads = heads, .p = p, .scale = scale};
+    attention.l = weight(g, "l", 2, rows, order);
+    attention.bias = weight(g, "b", 1, rows, 0);
+    return op_implicit_attention(g, x, &attention, &memory);
+}
+BAD_BUILD(projection_of_other_order, attend(g, x, 1, 5, weight(g, "p", 1, 3, 0), NULL))
+BAD_BUILD(pool_that_is_constant, attend(g, x, 1, 4, constant(g, 1, 3, 0), NULL))
+BAD_BUILD(implicit_heads_that_do_not_divide, attend(g, x, 4, 4, weight(g, "p", 1, 12, 0), NULL))
+BAD_BUILD(implicit_heads_0, attend(g, x, 0, 4, weight(g, "p", 1, 3, 0), NULL))
+BAD_BUILD(pool_of_other_heads, attend(g, x, 2, 4, weight(g, "p", 1, 3, 0), NULL))
+BAD_BUILD(scale_of_other_heads, attend(g, x, 2, 4, weight(g, "p", 1, 6, 0), weight(g, "s", 1, 3, 0)))
 BAD_BUILD(heads_that_do_not_divide, op_causal_attention(g, x, 4, 8, 0))
 BAD_BUILD(context_0, op_causal_attention(g, x, 1, 0, 0))
 BAD_BUILD(angles_of_numbers, op_rope_angles(g, x, 2, 10000))
@@ -139,7 +150,12 @@ static const struct {
     {groups_that_do_not_divide, LMU_USAGE, "6 channels in 4 groups: groups must be 1 to 64 and divide the channels"},
     {memory_of_ids, LMU_USAGE, "Legendre memory takes x"},
     {projection_of_other_order, LMU_USAGE, "implicit attention takes"},
-    {projection_of_constants, LMU_USAGE, "implicit attention takes parameters"},
+    {pool_that_is_constant, LMU_USAGE, "implicit attention takes parameters"},
+    {implicit_heads_that_do_not_divide, LMU_USAGE,
+     "6 channels cannot be divided among the 4 heads of implicit attention"},
+    {implicit_heads_0, LMU_USAGE, "6 channels cannot be divided among the 0 heads of implicit attention"},
+    {pool_of_other_heads, LMU_USAGE, "implicit attention takes parameters"},
+    {scale_of_other_heads, LMU_USAGE, "implicit attention takes parameters"},
     {heads_that_do_not_divide, LMU_USAGE, "number of heads (4)"},
     {context_0, LMU_USAGE, "causal attention takes"},
     {angles_of_numbers, LMU_USAGE, "rotary positions are made of integers"},

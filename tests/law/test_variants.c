@@ -53,7 +53,8 @@ static void agrees_in_bf16(const LawCase *cases, LawProducts products, int64_t s
         Variant *exact = variant_open(law, LAW_PLAIN, BACKEND_DOUBLE, 1, scale, NULL);
         Variant *fast = variant_open(&rounded, LAW_PLAIN, BACKEND_CPU, 2, scale, NULL);
         double error = variants_differ(fast, exact);
-        if (!(error < limit)) {
+        if (!(error <
+              (law->activation == ACTIVATION_RELU ? 2 * limit : limit))) { /* its slope jumps: z may round across 0 */
             print_error("%s on bfloat16: difference %.3g\n", law->name, error);
             broken++;
         }

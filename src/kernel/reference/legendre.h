@@ -229,78 +229,129 @@ static void legendre_convolve_back(Backend *b, const LegendreShape *s, const Row
     }
 }
 
-/* What implicit attention computes at one step: z = L m + bias and f = gelu(z) [3P x D], softmax [P x P], weight [P]. */
+/* What implicit attention computes at one step: z = L m + bias and f(z) [3P x D]; of each head the scores Q K^T / sqrt(E) and their
+ * softmax [P x P], and weight [P], behind which are dweight and dscore [P]. */
 typedef struct AttentionStep {
-    real *z, *f, *softmax, *weight;
+    real *z, *f, *score, *softmax, *weight;
 } AttentionStep;
 
-static void attention_step(const LegendreShape *s, const AttentionParameters *a, const real *m, AttentionStep *o)
+/* One head: its channels first .. end-1, its parameters, its part of a step. */
+typedef struct AttentionHead {
+    int64_t first, end;
+    const real *l, *bias, *p;
+    real scale, width; /* width: the square root of its number of channels */
+    real *score, *softmax, *weight;
+} AttentionHead;
+
+static AttentionHead attention_head(const LegendreShape *s, const AttentionParameters *a, const AttentionStep *o,
+                                    int64_t h)
 {
-    int64_t q = s->order, d = s->channels, p = a->reduced;
-    for (int64_t i = 0; i < 3 * p; i++)
-        for (int64_t c = 0; c < d; c++) {
-            real total = IN(a->bias)[i];
+    int64_t p = a->reduced, e = s->channels / a->heads;
+    return (AttentionHead){.first = h * e,
+                           .end = (h + 1) * e,
+                           .l = IN(a->l) + h * 3 * p * s->order,
+                           .bias = IN(a->bias) + h * 3 * p,
+                           .p = IN(a->p) + h * p,
+                           .scale = a->scale ? IN(a->scale)[h] : 1,
+                           .width = sqrt((real)e),
+                           .score = o->score + h * p * p,
+                           .softmax = o->softmax + h * p * p,
+                           .weight = o->weight + h * 3 * p};
+}
+
+static void head_project(const LegendreShape *s, const AttentionParameters *a, const AttentionHead *head, const real *m,
+                         AttentionStep *o)
+{
+    int64_t q = s->order, d = s->channels;
+    for (int64_t i = 0; i < 3 * a->reduced; i++)
+        for (int64_t c = head->first; c < head->end; c++) {
+            real total = head->bias[i];
             for (int64_t j = 0; j < q; j++)
-                total += IN(a->l)[i * q + j] * m[j * d + c];
+                total += head->l[i * q + j] * m[j * d + c];
             o->z[i * d + c] = total;
-            o->f[i * d + c] = activation_value(ACTIVATION_GELU, total);
+            o->f[i * d + c] = activation_value(a->activation, total);
         }
+}
+
+static void head_attend(const LegendreShape *s, int64_t p, const AttentionHead *head, const AttentionStep *o)
+{
+    int64_t d = s->channels;
     for (int64_t j = 0; j < p; j++)
-        o->weight[j] = 0;
+        head->weight[j] = 0;
     for (int64_t i = 0; i < p; i++) {
-        real *row = o->softmax + i * p, top = 0, total = 0;
+        real *score = head->score + i * p, *row = head->softmax + i * p, top = 0, total = 0;
         for (int64_t j = 0; j < p; j++) {
-            row[j] = 0;
-            for (int64_t c = 0; c < d; c++)
-                row[j] += o->f[i * d + c] * o->f[(p + j) * d + c];
-            row[j] /= sqrt((real)d);
+            score[j] = 0;
+            for (int64_t c = head->first; c < head->end; c++)
+                score[j] += o->f[i * d + c] * o->f[(p + j) * d + c];
+            score[j] /= head->width;
+            row[j] = head->scale * score[j];
             top = j == 0 || row[j] > top ? row[j] : top;
         }
         for (int64_t j = 0; j < p; j++)
             total += row[j] = exp(row[j] - top);
         for (int64_t j = 0; j < p; j++) {
             row[j] /= total;
-            o->weight[j] += IN(a->p)[i] * row[j];
+            head->weight[j] += head->p[i] * row[j];
         }
     }
 }
 
-/* The workspace of one chunk: its states, then the arrays of one step. */
-static real *attention_workspace(Backend *b, const LegendreShape *s, int64_t p, AttentionStep *o, real **df)
+static void attention_step(const LegendreShape *s, const AttentionParameters *a, const real *m, AttentionStep *o)
 {
+    for (int64_t h = 0; h < a->heads; h++) {
+        AttentionHead head = attention_head(s, a, o, h);
+        head_project(s, a, &head, m, o);
+        head_attend(s, a->reduced, &head, o);
+    }
+}
+
+/* Numbers of a step that belong to heads. */
+static int64_t head_numbers(int64_t heads, int64_t p)
+{
+    return heads * (2 * p * p + 3 * p);
+}
+
+/* The workspace of one chunk: its states, then the arrays of one step. */
+static real *attention_workspace(Backend *b, const LegendreShape *s, const AttentionParameters *a, AttentionStep *o,
+                                 real **df)
+{
+    int64_t p = a->reduced;
     real *m = b->workspace;
     o->z = m + CHUNK * s->order * s->channels;
     o->f = o->z + 3 * p * s->channels;
     *df = o->f + 3 * p * s->channels;
-    o->softmax = *df + 3 * p * s->channels;
-    o->weight = o->softmax + p * p;
+    o->score = *df + 3 * p * s->channels;
+    o->softmax = o->score + a->heads * p * p;
+    o->weight = o->softmax + a->heads * p * p;
     return m;
 }
 
-static size_t legendre_workspace(Backend *b, const LegendreShape *s, int64_t p)
+static size_t legendre_workspace(Backend *b, const LegendreShape *s, int64_t heads, int64_t p)
 {
     (void)b;
-    int64_t numbers = (CHUNK + 1) * s->order * s->channels + 9 * p * s->channels + p * p + 3 * p;
+    int64_t numbers = (CHUNK + 1) * s->order * s->channels + 9 * p * s->channels + head_numbers(heads, p);
     return (size_t)numbers * sizeof(real);
 }
 
 /* y [D] of one step */
-static void attention_output(const LegendreShape *s, int64_t p, const AttentionStep *o, real *y)
+static void attention_output(const LegendreShape *s, const AttentionParameters *a, const AttentionStep *o, real *y)
 {
-    int64_t d = s->channels;
+    int64_t d = s->channels, p = a->reduced, e = d / a->heads;
     for (int64_t c = 0; c < d; c++) {
+        const real *weight = o->weight + c / e * 3 * p;
         y[c] = 0;
         for (int64_t j = 0; j < p; j++)
-            y[c] += o->weight[j] * o->f[(2 * p + j) * d + c];
+            y[c] += weight[j] * o->f[(2 * p + j) * d + c];
     }
 }
 
 static void implicit_attention(Backend *b, const LegendreShape *s, const AttentionParameters *a, const Rows *rows,
                                const Real *W, const Real *X, const Real *BOUNDARY, Array Y)
 {
-    int64_t d = s->channels, size = s->order * d, p = a->reduced;
+    int64_t d = s->channels, size = s->order * d;
     AttentionStep o;
-    real *df, *m = attention_workspace(b, s, p, &o, &df);
+    real *df, *m = attention_workspace(b, s, a, &o, &df);
     for (int r = 0; r < rows->count; r++)
         for (int64_t k = 0; k < row_chunks(rows, r); k++) {
             ChunkSpan span = row_chunk(rows, r, k);
@@ -308,7 +359,7 @@ static void implicit_attention(Backend *b, const LegendreShape *s, const Attenti
                          IN(BOUNDARY) + span.boundary * size, m);
             for (int64_t t = 0; t < span.count; t++) {
                 attention_step(s, a, m + t * size, &o);
-                attention_output(s, p, &o, NUMBERS(Y) + (span.first + t) * d);
+                attention_output(s, a, &o, NUMBERS(Y) + (span.first + t) * d);
             }
         }
 }
@@ -318,36 +369,38 @@ static void implicit_states(Backend *b, const LegendreShape *s, const AttentionP
 {
     AttentionStep o;
     real *df;
-    attention_workspace(b, s, a->reduced, &o, &df);
+    attention_workspace(b, s, a, &o, &df);
     for (int64_t i = 0; i < rows->tokens; i++) {
         attention_step(s, a, IN(M) + i * s->order * s->channels, &o);
-        attention_output(s, a->reduced, &o, OUT(Y) + i * s->channels);
+        attention_output(s, a, &o, OUT(Y) + i * s->channels);
     }
 }
 
-/* df [3P x D] and the gradient of p from dy [D]; dweight [P] and dscore [P] are scratch behind o->weight. */
-static void attention_step_back(const LegendreShape *s, const AttentionParameters *a, const AttentionStep *o,
-                                const real *dy, real *df, real *dp)
+/* df [3P x D] of a head from dy [D], and the gradients of its p and scale. */
+static void head_step_back(const LegendreShape *s, int64_t p, const AttentionHead *head, const AttentionStep *o,
+                           const real *dy, real *df, real *dp, real *dscale)
 {
-    int64_t d = s->channels, p = a->reduced;
-    real *dweight = o->weight + p, *dscore = dweight + p;
-    memset(df, 0, (size_t)(2 * p * d) * sizeof(real));
+    int64_t d = s->channels;
+    real *dweight = head->weight + p, *dscore = dweight + p;
     for (int64_t j = 0; j < p; j++) {
         dweight[j] = 0;
-        for (int64_t c = 0; c < d; c++) {
+        for (int64_t c = head->first; c < head->end; c++) {
             dweight[j] += dy[c] * o->f[(2 * p + j) * d + c];
-            df[(2 * p + j) * d + c] = o->weight[j] * dy[c];
+            df[(2 * p + j) * d + c] = head->weight[j] * dy[c];
         }
     }
     for (int64_t i = 0; i < p; i++) {
-        const real *row = o->softmax + i * p;
+        const real *row = head->softmax + i * p;
         real mean = 0;
         for (int64_t j = 0; j < p; j++)
             mean += row[j] * dweight[j];
         dp[i] += mean;
         for (int64_t j = 0; j < p; j++) {
-            dscore[j] = IN(a->p)[i] * row[j] * (dweight[j] - mean) / sqrt((real)d);
-            for (int64_t c = 0; c < d; c++) {
+            dscore[j] = head->p[i] * row[j] * (dweight[j] - mean);
+            if (dscale)
+                *dscale += dscore[j] * head->score[i * p + j];
+            dscore[j] = dscore[j] * head->scale / head->width;
+            for (int64_t c = head->first; c < head->end; c++) {
                 df[i * d + c] += dscore[j] * o->f[(p + j) * d + c];
                 df[(p + j) * d + c] += dscore[j] * o->f[i * d + c];
             }
@@ -355,30 +408,45 @@ static void attention_step_back(const LegendreShape *s, const AttentionParameter
     }
 }
 
+static void attention_step_back(const LegendreShape *s, const AttentionParameters *a, const AttentionStep *o,
+                                const real *dy, real *df, const AttentionGradients *g)
+{
+    int64_t p = a->reduced;
+    memset(df, 0, (size_t)(2 * p * s->channels) * sizeof(real));
+    for (int64_t h = 0; h < a->heads; h++) {
+        AttentionHead head = attention_head(s, a, o, h);
+        head_step_back(s, p, &head, o, dy, df, OUT(g->p) + h * p, g->scale ? OUT(g->scale) + h : NULL);
+    }
+}
+
 /* From df to dz, to the gradients of L and bias, and into the adjoint of M_t. */
 static void projection_back(const LegendreShape *s, const AttentionParameters *a, const real *m, const AttentionStep *o,
                             const real *df, const AttentionGradients *g, real *adjoint)
 {
-    int64_t q = s->order, d = s->channels;
+    int64_t q = s->order, d = s->channels, e = d / a->heads;
     for (int64_t i = 0; i < 3 * a->reduced; i++)
         for (int64_t c = 0; c < d; c++) {
-            real dz = df[i * d + c] * activation_slope(ACTIVATION_GELU, o->z[i * d + c]);
-            OUT(g->bias)[i] += dz;
+            int64_t row = c / e * 3 * a->reduced + i;
+            real dz = df[i * d + c] * activation_slope(a->activation, o->z[i * d + c]);
+            OUT(g->bias)[row] += dz;
             for (int64_t j = 0; j < q; j++) {
-                OUT(g->l)[i * q + j] += dz * m[j * d + c];
-                adjoint[j * d + c] += IN(a->l)[i * q + j] * dz;
+                OUT(g->l)[row * q + j] += dz * m[j * d + c];
+                adjoint[j * d + c] += IN(a->l)[row * q + j] * dz;
             }
         }
 }
 
-static void gradients_begin(const LegendreShape *s, int64_t p, const AttentionGradients *g)
+static void gradients_begin(const LegendreShape *s, const AttentionParameters *a, const AttentionGradients *g)
 {
+    int64_t rows = a->heads * a->reduced;
     if (!g->add_l)
-        memset(g->l, 0, (size_t)(3 * p * s->order) * sizeof(real));
+        memset(g->l, 0, (size_t)(3 * rows * s->order) * sizeof(real));
     if (!g->add_bias)
-        memset(g->bias, 0, (size_t)(3 * p) * sizeof(real));
+        memset(g->bias, 0, (size_t)(3 * rows) * sizeof(real));
     if (!g->add_p)
-        memset(g->p, 0, (size_t)p * sizeof(real));
+        memset(g->p, 0, (size_t)rows * sizeof(real));
+    if (g->scale && !g->add_scale)
+        memset(g->scale, 0, (size_t)a->heads * sizeof(real));
 }
 
 static void implicit_states_back(Backend *b, const LegendreShape *s, const AttentionParameters *a, const Rows *rows,
@@ -387,13 +455,13 @@ static void implicit_states_back(Backend *b, const LegendreShape *s, const Atten
     int64_t size = s->order * s->channels;
     AttentionStep o;
     real *df;
-    attention_workspace(b, s, a->reduced, &o, &df);
-    gradients_begin(s, a->reduced, g);
+    attention_workspace(b, s, a, &o, &df);
+    gradients_begin(s, a, g);
     if (!add)
         memset(DM, 0, (size_t)(rows->tokens * size) * sizeof(real));
     for (int64_t i = 0; i < rows->tokens; i++) {
         attention_step(s, a, IN(M) + i * size, &o);
-        attention_step_back(s, a, &o, IN(DY) + i * s->channels, df, OUT(g->p));
+        attention_step_back(s, a, &o, IN(DY) + i * s->channels, df, g);
         projection_back(s, a, IN(M) + i * size, &o, df, g, OUT(DM) + i * size);
     }
 }
@@ -404,8 +472,9 @@ static void implicit_attention_back(Backend *b, const LegendreShape *s, const At
 {
     int64_t d = s->channels, size = s->order * d, p = a->reduced;
     AttentionStep o;
-    real *df, *m = attention_workspace(b, s, p, &o, &df), *adjoint = m + CHUNK * size + 9 * p * d + p * p + 3 * p;
-    gradients_begin(s, p, g);
+    real *df, *m = attention_workspace(b, s, a, &o, &df);
+    real *adjoint = m + CHUNK * size + 9 * p * d + head_numbers(a->heads, p);
+    gradients_begin(s, a, g);
     for (int r = 0; r < rows->count; r++) {
         memset(adjoint, 0, (size_t)size * sizeof(real));
         for (int64_t k = row_chunks(rows, r) - 1; k >= 0; k--) {
@@ -414,7 +483,7 @@ static void implicit_attention_back(Backend *b, const LegendreShape *s, const At
                          IN(BOUNDARY) + span.boundary * size, m);
             for (int64_t t = span.count - 1; t >= 0; t--) {
                 attention_step(s, a, m + t * size, &o);
-                attention_step_back(s, a, &o, NUMBERS(DY) + (span.first + t) * d, df, OUT(g->p));
+                attention_step_back(s, a, &o, NUMBERS(DY) + (span.first + t) * d, df, g);
                 projection_back(s, a, m + t * size, &o, df, g, adjoint);
                 memory_step_back(s, IN(W), adjoint, DX ? OUT(DX) + (span.first + t) * d : NULL, add);
             }

@@ -92,6 +92,8 @@ static real activation_value(Activation kind, real x)
         return x > 0 ? x * x : 0;
     case ACTIVATION_SILU:
         return x / (1 + exp(-x));
+    case ACTIVATION_NONE:
+        return x;
     }
     return 0;
 }
@@ -111,6 +113,8 @@ static real activation_slope(Activation kind, real x)
         real s = 1 / (1 + exp(-x));
         return s * (1 + x * (1 - s));
     }
+    case ACTIVATION_NONE:
+        return 1;
     }
     return 0;
 }

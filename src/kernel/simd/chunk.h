@@ -77,6 +77,19 @@ INLINE void system_product(const LegendreShape *s, int64_t channel, int64_t m, i
         groups_product(s, channel, m, n, k, a, x, x_row, y, y_row, add);
 }
 
+/* The parameters of one head. */
+static inline AttentionParameters head_parameters(const AttentionParameters *a, int64_t order, int64_t head)
+{
+    int64_t p = a->reduced;
+    AttentionParameters own = *a;
+    own.heads = 1;
+    own.l = (const Real *)((const float *)a->l + head * 3 * p * order);
+    own.bias = (const Real *)((const float *)a->bias + head * 3 * p);
+    own.p = (const Real *)((const float *)a->p + head * p);
+    own.scale = a->scale ? (const Real *)((const float *)a->scale + head) : NULL;
+    return own;
+}
+
 /* -- chunks -- */
 
 typedef struct Chunk {

@@ -1,5 +1,6 @@
 /* Pointwise kernels. Work is cut into pieces of PIECE numbers for the threads; results do not depend on the cut. */
 #include "base/random.h"
+#include "kernel/simd/activation.h"
 #include "kernel/simd/array.h"
 
 #define PIECE 16384
@@ -67,44 +68,6 @@ static void multiply(Backend *b, int64_t n, const Real *A, const Real *B, Real *
     }
 }
 
-/* `near`: to within what bfloat16 can tell. */
-INLINE vec value_vec(Activation kind, bool near, vec x)
-{
-    switch (kind) {
-    case ACTIVATION_GELU:
-        return near ? gelu_near(x, NULL) : gelu_vec(x);
-    case ACTIVATION_RELU:
-        return select_vec(x > 0, x, splat(0));
-    case ACTIVATION_RELU2:
-        return select_vec(x > 0, x * x, splat(0));
-    case ACTIVATION_SILU:
-        return x / (1.0f + exp_vec(-x));
-    }
-    return x;
-}
-
-INLINE vec slope_vec(Activation kind, bool near, vec x)
-{
-    vec distribution, density, sigmoid;
-    switch (kind) {
-    case ACTIVATION_GELU:
-        if (near) {
-            gelu_near(x, &density);
-            return density;
-        }
-        normal_vec(x, &distribution, &density);
-        return distribution + x * density;
-    case ACTIVATION_RELU:
-        return select_vec(x > 0, splat(1), splat(0));
-    case ACTIVATION_RELU2:
-        return select_vec(x > 0, 2.0f * x, splat(0));
-    case ACTIVATION_SILU:
-        sigmoid = 1.0f / (1.0f + exp_vec(-x));
-        return sigmoid * (1.0f + x * (1.0f - sigmoid));
-    }
-    return x;
-}
-
 /* Row by row, so that a number's bits depend only on its place in its row. */
 INLINE void activate_rows(Backend *b, Activation kind, int64_t n, int64_t d, Array x, Array y)
 {
@@ -127,34 +90,17 @@ INLINE void activate_rows_back(Backend *b, Activation kind, int64_t n, int64_t d
         }
 }
 
-/* One loop for each kind, so that the choice is made outside of it. */
-#define BY_KIND(call)                                                                                                  \
-    switch (kind) {                                                                                                    \
-    case ACTIVATION_GELU:                                                                                              \
-        call(ACTIVATION_GELU);                                                                                         \
-        break;                                                                                                         \
-    case ACTIVATION_RELU:                                                                                              \
-        call(ACTIVATION_RELU);                                                                                         \
-        break;                                                                                                         \
-    case ACTIVATION_RELU2:                                                                                             \
-        call(ACTIVATION_RELU2);                                                                                        \
-        break;                                                                                                         \
-    case ACTIVATION_SILU:                                                                                              \
-        call(ACTIVATION_SILU);                                                                                         \
-        break;                                                                                                         \
-    }
-
 static void activate(Backend *b, Activation kind, int64_t n, int64_t d, Array x, Array y)
 {
 #define FORWARD(k) activate_rows(b, k, n, d, x, y)
-    BY_KIND(FORWARD)
+    BY_ACTIVATION(kind, FORWARD)
 #undef FORWARD
 }
 
 static void activate_back(Backend *b, Activation kind, int64_t n, int64_t d, Array x, Array dy, Array dx, bool add)
 {
 #define BACKWARD(k) activate_rows_back(b, k, n, d, x, dy, dx, add)
-    BY_KIND(BACKWARD)
+    BY_ACTIVATION(kind, BACKWARD)
 #undef BACKWARD
 }
 
