@@ -2,7 +2,7 @@
  *
  * Scores stand transposed, [keys P x queries P], rows padded to whole vectors (Pp): queries lie along the lanes, so that no sum
  * or maximum runs across them. One array of attend_numbers(P) holds, in rows of Pp: scores [P], weight [1], dweight [1],
- * mean [1], dscore [P], the pooling vector [1], and where scores have a scale the products before it [P]. */
+ * mean [1], dscore [P], the pooling vector [1]. Where scores have a scale, the products before it are kept in [P] rows more. */
 #ifndef LMU_KERNEL_SIMD_ATTEND_H
 #define LMU_KERNEL_SIMD_ATTEND_H
 
@@ -17,7 +17,7 @@ static inline int64_t round16(int64_t n)
 
 static inline int64_t attend_numbers(int64_t p)
 {
-    return round16((3 * p + 4) * padded(p));
+    return round16((2 * p + 4) * padded(p));
 }
 
 static inline float *attend_weight(int64_t p, float *score)
@@ -41,11 +41,10 @@ static inline void attend_pooling(int64_t p, const float *pooling, float *score)
     copy_rows(1, p, pooling, 0, score + (2 * p + 3) * padded(p), 0, padded(p));
 }
 
-/* From products Q K^T to scale Q K^T in their place; the products are kept. */
-static inline void attend_scale(int64_t p, float scale, float *score)
+/* From products Q K^T to scale Q K^T in their place; the products are kept. Out of line, as the paper's attention has no scale. */
+static __attribute__((noinline)) void attend_scale(int64_t p, float scale, float *score, float *product)
 {
     int64_t pp = padded(p);
-    float *product = score + (2 * p + 4) * pp;
     for (int64_t i = 0; i < p * pp; i += LANES) {
         vec x = load(score + i);
         store(product + i, x);
@@ -54,10 +53,9 @@ static inline void attend_scale(int64_t p, float scale, float *score)
 }
 
 /* After attend_back, whose dscore becomes that of the products: the gradient of the scale. */
-static inline float attend_scale_back(int64_t p, float scale, float *score)
+static __attribute__((noinline)) float attend_scale_back(int64_t p, float scale, float *score, const float *product)
 {
     int64_t pp = padded(p);
-    const float *product = score + (2 * p + 4) * pp;
     float *dscore = attend_dscore(p, score);
     vec total = splat(0);
     for (int64_t i = 0; i < p * pp; i += LANES) {

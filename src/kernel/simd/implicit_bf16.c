@@ -44,6 +44,7 @@ typedef struct Scratch {
     float *adjoint, *later;            /* [Q x Ep] G_t, G_{t+1} */
     float *line;                       /* [Ep] y or dy of one step */
     float *score;                      /* see attend.h */
+    float *product;                    /* [P x Pp], likewise */
     const float *scale;                /* of scores; NULL: 1 */
     uint32_t *dscore_query;            /* [Pe x Pe/2]: pairs of keys for each query */
     uint32_t *dscore_key;              /* [Pe x Pp/2]: pairs of queries for each key */
@@ -101,6 +102,7 @@ static int64_t scratch_lay(const LegendreShape *s, int64_t heads, int64_t p, cha
     o->dscore_query = cut(&at, (pe + more) * pe / 2 * 4);
     o->dscore_key = cut(&at, (pe + more) * o->pp / 2 * 4);
     o->gradients = cut(&at, heads * gradient_numbers(q, p) * 4);
+    o->product = cut(&at, p * o->pp * 4);
     return at.used;
 }
 
@@ -238,15 +240,30 @@ INLINE void activate_tile(const Scratch *o, Activation kind, int64_t c, bool bac
     }
 }
 
+/* The same by other functions than gelu: out of line, so that the paper's has the registers to itself. */
+static __attribute__((noinline)) void activate_tile_by(const Scratch *o, int64_t c, bool backward)
+{
+#define ACTIVATE(kind)                                                                                                 \
+    if (kind == ACTIVATION_GELU)                                                                                       \
+        break;                                                                                                         \
+    if (backward)                                                                                                      \
+        activate_tile(o, kind, c, true);                                                                               \
+    else                                                                                                               \
+        activate_tile(o, kind, c, false)
+    BY_ACTIVATION(o->activation, ACTIVATE)
+#undef ACTIVATE
+}
+
 /* Those of step t; for the backward pass slopes and pairs too. */
 INLINE void project(const Scratch *o, int64_t t, bool backward)
 {
     const uint32_t *m = o->m_pairs + t * o->q2 * o->ep;
     for (int64_t c = 0; c < o->ep; c += TILE) {
         unit_product(&o->unit, 3 * o->pe, o->q2, o->l, o->q2, m + c, o->ep, o->bias, o->z, TILE);
-#define ACTIVATE(kind) activate_tile(o, kind, c, backward)
-        BY_ACTIVATION(o->activation, ACTIVATE)
-#undef ACTIVATE
+        if (o->activation == ACTIVATION_GELU)
+            activate_tile(o, ACTIVATION_GELU, c, backward);
+        else
+            activate_tile_by(o, c, backward);
     }
 }
 
@@ -257,7 +274,7 @@ static const float *step_attend(const Scratch *o)
     pair_dot_product(o->p, o->p, 1, o->ep / 2, (PairOperand){o->key, o->ep / 2, 0},
                      (PairOperand){o->query, o->ep / 2, 0}, o->score, o->pp);
     if (o->scale)
-        attend_scale(o->p, *o->scale, o->score);
+        attend_scale(o->p, *o->scale, o->score, o->product);
     attend(o->p, o->e, o->score);
     return attend_weight(o->p, o->score);
 }
@@ -333,6 +350,12 @@ INLINE void slope_pair(const Scratch *o, bool linear, int64_t slot, int64_t chan
         store_pairs(o->dz_pairs + i / 2 * o->ep + channel + v * LANES, pack_pairs(dz[0][v], dz[1][v]));
 }
 
+static __attribute__((noinline)) void linear_tile(const Scratch *o, int64_t slot, int64_t c)
+{
+    for (int64_t i = 0; i < 3 * o->pe; i += 2)
+        slope_pair(o, true, slot, c, i);
+}
+
 /* dz of one step from o->line, which holds dy, and this thread's gradients of p and scale. */
 static void step_back(const Scratch *o, int64_t slot, const float *weight)
 {
@@ -342,7 +365,7 @@ static void step_back(const Scratch *o, int64_t slot, const float *weight)
     dot_product(1, o->p, 1, ep, (DotOperand){o->line, 0, 0}, (DotOperand){o->value, ep, 0}, dweight, o->p);
     attend_back(o->p, o->e, o->score, o->dpooling);
     if (o->scale)
-        o->dpooling[o->p] += attend_scale_back(o->p, *o->scale, o->score);
+        o->dpooling[o->p] += attend_scale_back(o->p, *o->scale, o->score, o->product);
     scores_round(o);
     for (int64_t c = 0; c < ep; c += TILE) {
         unit_product(&o->unit, pe, pe / 2, o->dscore_query, pe / 2, o->key_pairs + c, ep, NULL, o->z, TILE);
@@ -352,8 +375,7 @@ static void step_back(const Scratch *o, int64_t slot, const float *weight)
             for (int64_t v = 0; v < TILE; v += LANES)
                 store(o->z + (2 * pe + i) * TILE + v, weight[i] * load(o->line + c + v));
         if (o->activation == ACTIVATION_NONE)
-            for (int64_t i = 0; i < 3 * pe; i += 2)
-                slope_pair(o, true, slot, c, i);
+            linear_tile(o, slot, c);
         else
             for (int64_t i = 0; i < 3 * pe; i += 2)
                 slope_pair(o, false, slot, c, i);

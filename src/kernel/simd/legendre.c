@@ -78,6 +78,7 @@ typedef struct Scratch {
     float *dm;      /* [C x Q], then adjoint states */
     float *dy;      /* [1] */
     float *score;   /* see attend.h */
+    float *product; /* [P x Pp], likewise */
     float *partial; /* gradients of l [3P x Q], bias [3P], p [P], scale [1] of this thread and head */
 } Scratch;
 
@@ -89,7 +90,8 @@ static int64_t partial_numbers(const LegendreShape *s, int64_t p)
 static int64_t scratch_numbers(const LegendreShape *s, int64_t heads, int64_t p)
 {
     int64_t q = s->order, rows = q + CHUNK + 2 * CHUNK * q + 6 * p + GROUP * 3 * p + 1;
-    int64_t numbers = rows * padded(s->channels / heads) + attend_numbers(p) + heads * partial_numbers(s, p);
+    int64_t numbers =
+        rows * padded(s->channels / heads) + attend_numbers(p) + heads * partial_numbers(s, p) + p * padded(p);
     return round16(numbers > scan_scratch(s) ? numbers : scan_scratch(s));
 }
 
@@ -107,6 +109,7 @@ static Scratch scratch_lay(Backend *b, const LegendreShape *s, int64_t heads, in
     o.dy = o.dz + GROUP * 3 * p * ep;
     o.score = o.dy + ep;
     o.partial = o.score + attend_numbers(p) + head * partial_numbers(s, p);
+    o.product = o.score + attend_numbers(p) + heads * partial_numbers(s, p);
     return o;
 }
 
@@ -249,7 +252,7 @@ static const float *step_attend(const AttentionParameters *a, Scratch *o)
     memset(o->score, 0, (size_t)(p * pp) * sizeof(float));
     dot_product(p, p, 1, ep, (DotOperand){o->f + p * ep, ep, 0}, (DotOperand){o->f, ep, 0}, o->score, pp);
     if (a->scale)
-        attend_scale(p, *(const float *)a->scale, o->score);
+        attend_scale(p, *(const float *)a->scale, o->score, o->product);
     attend(p, o->e, o->score);
     return attend_weight(p, o->score);
 }
@@ -318,7 +321,7 @@ static void step_back(const AttentionParameters *a, const float *weight, float *
     dot_product(1, p, 1, ep, (DotOperand){o->dy, 0, 0}, (DotOperand){value, ep, 0}, dweight, p);
     attend_back(p, o->e, o->score, dpooling);
     if (a->scale)
-        dpooling[p] += attend_scale_back(p, *(const float *)a->scale, o->score);
+        dpooling[p] += attend_scale_back(p, *(const float *)a->scale, o->score, o->product);
     tile_product(p, ep, p, (TileOperand){dscore, 1, pp}, key, ep, dz, ep, false);
     tile_product(p, ep, p, (TileOperand){dscore, pp, 1}, query, ep, dz + p * ep, ep, false);
     for (int64_t j = 0; j < p; j++)
