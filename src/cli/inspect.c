@@ -85,7 +85,7 @@ static void print_configuration(const Inspecting *in)
     printf("Configuration\n");
     for (size_t i = 0; i < model_table.count; i++) {
         field_format(&model_table.fields[i], &model->config, value, sizeof value);
-        printf("  %-13s %s\n", model_table.fields[i].name, value);
+        printf("  %-17s  %s\n", model_table.fields[i].name, *value ? value : "none");
     }
 }
 

@@ -270,8 +270,9 @@ static void name_run(StudyRun *s, const Cell *cell, size_t budget)
     char tokens[32];
     format_count((double)cell->grid->budget[budget], tokens, sizeof tokens);
     snprintf(s->label, sizeof s->label, "%s%s%s %s", cell->model, *cell->size ? " " : "", cell->size, tokens);
-    snprintf(s->name, sizeof s->name, "%s: %s%s%s%s%s%s %s", cell->grid->name, s->label, *cell->optimizer ? " " : "",
-             cell->optimizer, *cell->variant ? " [" : "", cell->variant, *cell->variant ? "]" : "", "tokens");
+    snprintf(s->name, sizeof s->name, "%s: %s%s%s%s%s%s%s%s %s tokens", cell->grid->name, cell->model,
+             *cell->size ? " " : "", cell->size, *cell->optimizer ? " " : "", cell->optimizer,
+             *cell->variant ? " [" : "", cell->variant, *cell->variant ? "]" : "", tokens);
 }
 
 /* One run, trained or counted. A loss that is not finite is a result too. */
