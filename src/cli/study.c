@@ -131,57 +131,55 @@ done:
 
 extern const Command study_run_command, study_show_command;
 
-static lmu_status run_study(int argc, char *const *argv)
+/* The study trained, if asked, and its table. */
+static lmu_status study_work(const StudyOptions *o, bool train)
 {
-    StudyOptions o = {0};
-    void *values[] = {&o};
     Study *study = NULL;
     char *path = NULL;
-    bool help;
-    TRY(command_parse(&study_run_command, argc, argv, values, &help));
-    if (help)
-        return LMU_OK;
     lmu_status status;
-    ATTEMPT(study_open(o.file, &study));
-    ATTEMPT(results_path(&o, &path));
-    StudyRequest request = {.study = study,
-                            .out = o.out,
-                            .results = path,
-                            .corpora = &o.corpus,
-                            .grids = &o.grid,
-                            .estimate = o.estimate,
-                            .threads = (int)o.threads,
-                            .progress = command_progress()};
-    ATTEMPT(study_run(&request));
-    command_progress_end();
-    if (!o.estimate)
-        status = print_table(study, &o, path);
+    ATTEMPT(study_open(o->file, &study));
+    ATTEMPT(results_path(o, &path));
+    if (train) {
+        StudyRequest request = {.study = study,
+                                .out = o->out,
+                                .results = path,
+                                .corpora = &o->corpus,
+                                .grids = &o->grid,
+                                .estimate = o->estimate,
+                                .threads = (int)o->threads,
+                                .progress = command_progress()};
+        ATTEMPT(study_run(&request));
+        command_progress_end();
+    }
+    if (!o->estimate)
+        status = print_table(study, o, path);
 done:
     study_close(study);
     free(path);
-    fields_free(&run_table, &o);
     return status;
+}
+
+static lmu_status study_command(const Command *command, int argc, char *const *argv, bool train)
+{
+    StudyOptions o = {0};
+    void *values[] = {&o};
+    bool help;
+    TRY(command_parse(command, argc, argv, values, &help));
+    if (help)
+        return LMU_OK;
+    lmu_status status = study_work(&o, train);
+    command_free(command, values);
+    return status;
+}
+
+static lmu_status run_study(int argc, char *const *argv)
+{
+    return study_command(&study_run_command, argc, argv, true);
 }
 
 static lmu_status show_study(int argc, char *const *argv)
 {
-    StudyOptions o = {0};
-    void *values[] = {&o};
-    Study *study = NULL;
-    char *path = NULL;
-    bool help;
-    TRY(command_parse(&study_show_command, argc, argv, values, &help));
-    if (help)
-        return LMU_OK;
-    lmu_status status;
-    ATTEMPT(study_open(o.file, &study));
-    ATTEMPT(results_path(&o, &path));
-    status = print_table(study, &o, path);
-done:
-    study_close(study);
-    free(path);
-    fields_free(&show_table, &o);
-    return status;
+    return study_command(&study_show_command, argc, argv, false);
 }
 
 const Command study_run_command = {
@@ -195,7 +193,7 @@ const Command study_run_command = {
         "first run it says how many there are and how long they will take. With the schedule wsd one trunk serves all\n"
         "budgets of a model: a copy branches off to the decay of each. DIR never holds more than two checkpoints.\n"
         "\n"
-        "    lmu study run studies/small.json --out study --corpus sotu=corpus\n"
+        "    lmu study run studies/small.json --out study --corpus speeches=build/demo/speeches\n"
         "    lmu study run studies/small.json --out study --grid core --estimate\n"
         "    lmu study show studies/small.json --out study",
     .tables = {&run_table},

@@ -6,8 +6,7 @@
 #include <string.h>
 
 #include "base/format.h"
-#include "model/config.h"
-#include "train/config.h"
+#include "study/study.h"
 
 /* -- by grid -- */
 
@@ -45,9 +44,6 @@ static lmu_status grids_check(const Results *results, const char *path, const St
 }
 
 /* -- by settings -- */
-
-/* Options that change nothing about what is learnt, or only its last bits. */
-static const char *const aside[] = {"threads", "compute", "memory", "micro_batch", "recompute", "log_every"};
 
 /* Runs of a group, a series at one size, whose settings differ from the newest's in one way. */
 typedef struct Outdated {
@@ -117,14 +113,13 @@ static void difference_of(const Choice *choice, const Result *run, const Result 
     json_object_foreach(newest->settings, key, ignored)
     {
         const json_t *then = setting_of(choice, run, key), *now = setting_of(choice, newest, key);
-        if (!is_one_of(key, aside, sizeof aside / sizeof *aside) && !json_equal(then, now))
+        if (!setting_stands_aside(key) && !json_equal(then, now))
             difference_add(text, size, key, then, now);
     }
     json_object_foreach(run->settings, key, ignored)
     {
         const json_t *then = setting_of(choice, run, key), *now = setting_of(choice, newest, key);
-        if (!json_object_get(newest->settings, key) && !is_one_of(key, aside, sizeof aside / sizeof *aside) &&
-            !json_equal(then, now))
+        if (!json_object_get(newest->settings, key) && !setting_stands_aside(key) && !json_equal(then, now))
             difference_add(text, size, key, then, now);
     }
 }

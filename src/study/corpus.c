@@ -118,6 +118,12 @@ static lmu_status check_digest(const Study *study, const StudyCorpus *corpus, co
     return status;
 }
 
+static lmu_status check_digests(const Study *study, const StudyCorpus *corpus)
+{
+    TRY(check_digest(study, corpus, PREPARE_TRAIN, corpus->digest));
+    return check_digest(study, corpus, PREPARE_VALID, corpus->held_out);
+}
+
 static lmu_status count_held_out(StudyCorpus *corpus)
 {
     char *path;
@@ -141,7 +147,8 @@ lmu_status study_corpus_open(const Study *study, const char *name, const char *p
     ATTEMPT(join(out, "corpora", &below));
     ATTEMPT(directory_make(below));
     ATTEMPT(join(place ? place : below, place ? PREPARE_TRAIN : name, &shard));
-    if (place && file_exists(shard)) {
+    bool given = place && file_exists(shard);
+    if (given) {
         corpus->directory = strdup(place);
         status = corpus->directory ? LMU_OK : error_set(LMU_MEMORY, "no memory for a path");
     } else {
@@ -156,8 +163,10 @@ lmu_status study_corpus_open(const Study *study, const char *name, const char *p
                                    name, name);
         ATTEMPT(status);
     }
-    ATTEMPT(check_digest(study, corpus, PREPARE_TRAIN, corpus->digest));
-    ATTEMPT(check_digest(study, corpus, PREPARE_VALID, corpus->held_out));
+    status = check_digests(study, corpus);
+    if (status == LMU_MISMATCH && !given)
+        directory_remove(corpus->directory); /* prepared here, from other texts: the right ones can take its place */
+    ATTEMPT(status);
     status = count_held_out(corpus);
 done:
     free(below);

@@ -7,10 +7,16 @@
 #include "base/memory.h"
 #include "study/planner.h"
 
-/* Options that change nothing about what is learnt, or only its last bits, or stand in the identity by themselves. */
-static const char *const aside[] = {"data",       "tokens",          "time",      "seed",    "micro_batch",
-                                    "recompute",  "evaluate_every",  "threads",   "compute", "log_every",
-                                    "save_every", "evaluate_tokens", "vocabulary"};
+bool setting_stands_aside(const char *name)
+{
+    static const char *const aside[] = {
+        "data",    "tokens", "time",        "seed",      "evaluate_every", "evaluate_tokens", "threads",
+        "compute", "memory", "micro_batch", "recompute", "log_every",      "save_every"};
+    for (size_t i = 0; i < sizeof aside / sizeof *aside; i++)
+        if (strcmp(aside[i], name) == 0)
+            return true;
+    return false;
+}
 
 /* Adds the fields that are not at the table's default, so that options that come to the program later leave old identities alone. */
 static lmu_status identity_fields(const FieldTable *table, const void *values, void *defaults, json_t *json)
@@ -19,12 +25,9 @@ static lmu_status identity_fields(const FieldTable *table, const void *values, v
     for (size_t i = 0; i < table->count; i++) {
         const Field *field = &table->fields[i];
         char now[2048], then[2048];
-        bool stands_aside = false;
-        for (size_t k = 0; k < sizeof aside / sizeof *aside; k++)
-            stands_aside |= strcmp(aside[k], field->name) == 0;
         field_format(field, values, now, sizeof now);
         field_format(field, defaults, then, sizeof then);
-        if (!stands_aside && strcmp(now, then) != 0)
+        if (!setting_stands_aside(field->name) && strcmp(now, then) != 0)
             json_object_set_new(json, field->name, json_string(now));
     }
     fields_free(table, defaults);

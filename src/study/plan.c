@@ -238,19 +238,15 @@ static bool is_wanted(const StudyGrid *grid, const StringList *wanted)
 
 static lmu_status check_wanted(const Study *study, const StringList *wanted)
 {
-    for (size_t i = 0; i < wanted->count; i++) {
-        const char *names[256];
-        bool found = false;
-        size_t count = study->grids < 256 ? study->grids : 256;
-        for (size_t k = 0; k < study->grids; k++)
-            found |= strcmp(study->grid[k].name, wanted->value[i]) == 0;
-        for (size_t k = 0; k < count; k++)
-            names[k] = study->grid[k].name;
-        const char *nearest = name_nearest(wanted->value[i], names, count);
-        if (!found)
-            return error_set(LMU_USAGE, "%s has no grid %s%s%s%s", study->path, wanted->value[i],
-                             nearest ? "; did you mean " : "", nearest ? nearest : "", nearest ? "?" : "");
-    }
+    const char *names[256];
+    char suggestion[SUGGESTION_SIZE];
+    size_t count = study->grids < 256 ? study->grids : 256;
+    for (size_t i = 0; i < count; i++)
+        names[i] = study->grid[i].name;
+    for (size_t i = 0; i < wanted->count; i++)
+        if (!study_grid(study, wanted->value[i]))
+            return error_set(LMU_USAGE, "%s has no grid '%s'%s", study->path, wanted->value[i],
+                             name_suggestion(wanted->value[i], names, count, suggestion));
     return LMU_OK;
 }
 

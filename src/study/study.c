@@ -124,12 +124,12 @@ static lmu_status check_section(const Study *study, const char *section)
 static lmu_status unknown_name(const Study *study, const StudyGrid *grid, const char *section, const char *name)
 {
     const char *names[256], *key;
+    char suggestion[SUGGESTION_SIZE];
     json_t *value;
     size_t count = 0;
     json_object_foreach(json_object_get(study->json, section), key, value) if (count < 256) names[count++] = key;
-    const char *nearest = name_nearest(name, names, count);
-    return error_set(LMU_FORMAT, "%s: grid %s: there is no \"%s\" in \"%s\"%s%s%s", study->path, grid->name, name,
-                     section, nearest ? "; did you mean \"" : "", nearest ? nearest : "", nearest ? "\"?" : "");
+    return error_set(LMU_FORMAT, "%s: grid %s: there is no \"%s\" in \"%s\"%s", study->path, grid->name, name, section,
+                     name_suggestion(name, names, count, suggestion));
 }
 
 /* An array of names of a section. */
@@ -246,10 +246,11 @@ static lmu_status check_keys(const Study *study, const StudyGrid *grid, const js
     json_t *value;
     json_object_foreach((json_t *)json, key, value)
     {
-        const char *nearest = name_nearest(key, known, sizeof known / sizeof *known);
-        if (!is_one_of(key, known, sizeof known / sizeof *known))
-            return error_set(LMU_FORMAT, "%s: grid %s: unknown key \"%s\"%s%s%s", study->path, grid->name, key,
-                             nearest ? "; did you mean \"" : "", nearest ? nearest : "", nearest ? "\"?" : "");
+        char suggestion[SUGGESTION_SIZE];
+        size_t count = sizeof known / sizeof *known;
+        if (!is_one_of(key, known, count))
+            return error_set(LMU_FORMAT, "%s: grid %s: unknown key \"%s\"%s", study->path, grid->name, key,
+                             name_suggestion(key, known, count, suggestion));
     }
     return LMU_OK;
 }

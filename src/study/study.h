@@ -44,9 +44,9 @@ const json_t *study_member(const Study *study, const char *section, const char *
 
 const StudyGrid *study_grid(const Study *study, const char *name); /* NULL: there is none */
 
-/* Settings of model and training mixed in one object, read over the two configurations. Keys of the study's own (non_embedding, ...)
- * must be gone. LMU_FORMAT names origin and key. */
+/* Removes the keys of models and sizes that are no settings (arch, ngram, non_embedding, width_multiple). */
 void settings_drop_special(json_t *settings);
+/* Settings of model and training mixed in one object, read over the two configurations. LMU_FORMAT names origin and key. */
 lmu_status settings_read(const char *origin, const json_t *settings, ModelConfig *model, TrainConfig *train);
 
 /* -- corpora -- */
@@ -54,7 +54,7 @@ lmu_status settings_read(const char *origin, const json_t *settings, ModelConfig
 typedef struct StudyCorpus {
     const char *name;
     char *directory;               /* as lmu prepare writes it */
-    const char *digest, *held_out; /* SHA-256 of train.bin and valid.bin, of the study\'s file */
+    const char *digest, *held_out; /* SHA-256 of train.bin and valid.bin, of the study's file */
     int64_t vocabulary;
     int64_t held_out_tokens; /* 0: not opened */
 } StudyCorpus;
@@ -98,6 +98,9 @@ lmu_status plan_grid(const Study *study, const StudyGrid *grid, const Results *r
 /* A finished run that serves the cell's budget, of this grid or another; NULL: it is to be trained. A grid that wants state carried has no
  * use for one of a grid that does not. */
 const Result *plan_result(const Study *study, const Cell *cell, size_t budget, const Results *results);
+
+/* Options that change nothing about what is learnt, or only its last bits, or that a run has its own keys for. */
+bool setting_stands_aside(const char *name);
 
 /* Runs of a plan that are done, and all. */
 void plan_count(const Plan *plan, const Results *results, size_t *done, size_t *all);

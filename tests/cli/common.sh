@@ -57,6 +57,23 @@ line() {
     grep -qE -- "$1" "$2" || complain "'$1' is not in '$(cat "$2")'"
 }
 
+# sentences DOCUMENTS: a small corpus in $work/text, sentences of words in a pseudorandom order
+sentences() {
+    mkdir "$work/text"
+    awk -v folder="$work/text" -v documents="$1" 'BEGIN {
+        n = split("the a old young river king queen house stone bird walks sings sleeps under over beside and then", word, " ")
+        s = 1
+        for (d = 0; d < documents; d++) {
+            name = folder "/" d ".txt"
+            for (i = 0; i < 80; i++) {
+                s = (s * 48271) % 2147483647
+                printf "%s%s", word[1 + s % n], i % 9 == 8 ? ".\n" : " " >name
+            }
+            close(name)
+        }
+    }'
+}
+
 # heeds_signals PROCESS: waits until the program has blocked SIGINT and SIGTERM, which a thread of its own takes then; before, a
 # process in the background of a script ignores SIGINT
 heeds_signals() {

@@ -2,19 +2,7 @@
 # lmu study run, lmu study show: a small study that is broken off at many moments, its results, and the messages of every refusal.
 . "$(dirname "$0")/common.sh"
 
-mkdir "$work/text"
-awk -v folder="$work/text" 'BEGIN {
-    n = split("the a old young river king queen house stone bird walks sings sleeps under over beside and then", word, " ")
-    s = 1
-    for (d = 0; d < 100; d++) {
-        name = folder "/" d ".txt"
-        for (i = 0; i < 80; i++) {
-            s = (s * 48271) % 2147483647
-            printf "%s%s", word[1 + s % n], i % 9 == 8 ? ".\n" : " " >name
-        }
-        close(name)
-    }
-}'
+sentences 100
 works tokenizer train "$work/text" --vocabulary 300 --out "$work/tokenizer.json"
 works prepare "$work/text" --tokenizer "$work/tokenizer.json" --out "$work/data"
 sum() { sha256sum "$work/data/$1" | cut -d' ' -f1; }
@@ -146,12 +134,17 @@ grep -q "0 of 20 runs done, about .* left" "$work/err" || complain "--estimate: 
 works study run "$work/study.json" --out "$work/prepared" --corpus "words=$work" --grid tuning --results "$work/tuning.jsonl"
 [ "$(wc -l <"$work/tuning.jsonl")" -eq 4 ] || complain "--grid, --results: $(cat "$work/tuning.jsonl")"
 works study run "$work/study.json" --out "$work/prepared" --grid tuning --results "$work/tuning.jsonl" # its corpus lies there now
+mkdir "$work/elsewhere"
+cp -r "$work/text" "$work/elsewhere/text"
+rm "$work/elsewhere/text/0.txt"
+refuse 1 "it is other data" study run "$work/study.json" --out "$work/mended" --corpus "words=$work/elsewhere" --grid tuning
+works study run "$work/study.json" --out "$work/mended" --corpus "words=$work" --grid tuning # what was prepared of it does not stand in the way
 
 # -- refused -----------------------------------------------------------------------------------------------------------
 refuse 2 "rests on grid tuning, whose runs of it are not all done" study run "$work/study.json" --out "$work/early" --grid core --corpus "words=$work/data"
 refuse 2 "where is the corpus words? Give --corpus words=PATH" study run "$work/study.json" --out "$work/nowhere"
 refuse 2 "NAME=PATH is expected" study run "$work/study.json" --out "$work/nowhere" --corpus word
-refuse 2 "has no grid cor; did you mean core?" study show "$work/study.json" --out "$work/whole" --grid cor
+refuse 2 "has no grid 'cor'; did you mean 'core'?" study show "$work/study.json" --out "$work/whole" --grid cor
 refuse 2 "where are the results?" study show "$work/study.json"
 edited() { # JQ-FILTER CODE MESSAGE-PART
     jq "$1" "$work/study.json" >"$work/edited.json" || complain "jq: $1"
@@ -168,13 +161,13 @@ edited '.models.lmu.ordr = 3' 1 'unknown key "ordr"; did you mean "order"?'
 edited '.settings.seed = 3' 1 'key "seed" is for the study to set'
 edited '.settings.length = 0' 1 'key "length"'
 edited '.sizes["2k"].non_embedding = "2k"' 1 'non_embedding'
-edited '.grids[0].models = ["lmo"]' 1 'there is no "lmo" in "models"; did you mean "lmu"?'
-edited '.grids[0].corpus = "word"' 1 'there is no "word" in "corpora"; did you mean "words"?'
+edited '.grids[0].models = ["lmo"]' 1 "there is no \"lmo\" in \"models\"; did you mean 'lmu'?"
+edited '.grids[0].corpus = "word"' 1 "there is no \"word\" in \"corpora\"; did you mean 'words'?"
 edited '.grids[0].budgets = ["3q"]' 1 'must be a count'
 edited '.grids[0].budgets = [3000, "3k"]' 1 'has 3000 twice'
 edited '.grids[0].vary.learning_rate = ["fast"]' 1 'learning_rate'
 edited '.grids[0].vary.learning_rate = ["x2"]' 1 'but no setting before it says of what'
-edited '.grids[0].variations = {}' 1 'unknown key "variations"; did you mean "variants"?'
+edited '.grids[0].variations = {}' 1 "unknown key \"variations\"; did you mean 'variants'?"
 edited '.grids[0].tuned_by = "core"' 1 'which is no grid before it'
 edited '.grids[1].name = "tuning"' 1 'two grids have the name tuning'
 edited '.grids = []' 1 'key "grids" must be an array'

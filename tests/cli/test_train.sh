@@ -20,20 +20,7 @@ refuse() {
     [ ! -e "$work/none/last" ] || complain "lmu train ${*:3}: left a checkpoint behind"
 }
 
-# A small corpus: sentences of words in a pseudorandom order.
-mkdir "$work/text"
-awk -v folder="$work/text" 'BEGIN {
-    n = split("the a old young river king queen house stone bird walks sings sleeps under over beside and then", word, " ")
-    s = 1
-    for (d = 0; d < 200; d++) {
-        name = folder "/" d ".txt"
-        for (i = 0; i < 80; i++) {
-            s = (s * 48271) % 2147483647
-            printf "%s%s", word[1 + s % n], i % 9 == 8 ? ".\n" : " " >name
-        }
-        close(name)
-    }
-}'
+sentences 200
 prepare() { # VOCABULARY FOLDER
     "$lmu" tokenizer train "$work/text" --vocabulary "$1" --out "$2.json" >/dev/null 2>&1 &&
         "$lmu" prepare "$work/text" --tokenizer "$2.json" --out "$2" --valid-fraction 0.05 >/dev/null 2>&1 ||

@@ -83,6 +83,39 @@ static void test_identities(void **state)
     study_close(study);
 }
 
+/* What changes no result but in its last bits changes no identity; what is learnt with does. */
+static void test_aside(void **state)
+{
+    (void)state;
+    Study *study;
+    Results none = {0};
+    const struct {
+        const char *key;
+        json_t *value;
+        bool same;
+    } changes[] = {{"memory", json_string("chunked"), true},
+                   {"compute", json_string("f32"), true},
+                   {"threads", json_integer(1), true},
+                   {"recompute", json_true(), true},
+                   {"carry", json_true(), false},
+                   {"decay", json_real(0.3), false},
+                   {"init", json_string("gpt2"), false}};
+    for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
+        char id[2][17];
+        assert_int_equal(study_open(STUDY, &study), LMU_OK);
+        for (int changed = 0; changed < 2; changed++) {
+            Plan plan;
+            if (changed)
+                json_object_set_new(json_object_get(study->json, "settings"), changes[i].key, changes[i].value);
+            assert_int_equal(plan_open(study, &all, &none, &plan), LMU_OK);
+            strcpy(id[changed], plan.cell[0].id[0]);
+            plan_close(&plan);
+        }
+        assert_int_equal(strcmp(id[0], id[1]) == 0, changes[i].same);
+        study_close(study);
+    }
+}
+
 /* The width is the multiple whose parameters are nearest, above or below. */
 static void test_widths(void **state)
 {
@@ -161,10 +194,8 @@ static void test_factors(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_identities),
-        cmocka_unit_test(test_widths),
-        cmocka_unit_test(test_tuned),
-        cmocka_unit_test(test_factors),
+        cmocka_unit_test(test_identities), cmocka_unit_test(test_aside),   cmocka_unit_test(test_widths),
+        cmocka_unit_test(test_tuned),      cmocka_unit_test(test_factors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -157,35 +157,6 @@ static void losses_are_those_of_contiguous_text(void **state)
 
 /* -- stopped and resumed -- */
 
-/* Asks to stop at its `stop_at`-th report of training (0: never) and remembers what was said. */
-typedef struct Listener {
-    Progress progress;
-    atomic_int interrupt;
-    int reports, stop_at;
-    char said[2048];
-} Listener;
-
-static void on_report(Progress *self, const char *stage, double done, double total, const char *unit, const char *note)
-{
-    Listener *listener = (Listener *)self;
-    (void)done, (void)total, (void)unit, (void)note;
-    if (strcmp(stage, "train") == 0 && ++listener->reports == listener->stop_at)
-        listener->interrupt = 1;
-}
-
-static void on_say(Progress *self, const char *sentence)
-{
-    Listener *listener = (Listener *)self;
-    size_t used = strlen(listener->said);
-    snprintf(listener->said + used, sizeof listener->said - used, "%s\n", sentence);
-}
-
-static void listen(Listener *listener, int stop_at)
-{
-    *listener = (Listener){.progress = {on_report, on_say, NULL}, .stop_at = stop_at};
-    listener->progress.interrupt = &listener->interrupt;
-}
-
 /* Stopped within a step, behind one, at the end of a pass, in the next: the state that is kept is that of the last whole step. */
 static void stopped_runs_go_on_as_if_unbroken(void **state)
 {

@@ -5,39 +5,6 @@
 #include "train/trainer.h"
 #include "training.h"
 
-/* A Progress that asks to stop at its `stop_at`-th report (0: never) and remembers what was said. */
-typedef struct Listener {
-    Progress progress;
-    atomic_int interrupt;
-    int reports, stop_at;
-    bool stop_evaluating; /* at the first report of an evaluation */
-    char said[2048];
-} Listener;
-
-static void on_report(Progress *self, const char *stage, double done, double total, const char *unit, const char *note)
-{
-    Listener *listener = (Listener *)self;
-    (void)unit, (void)note;
-    assert_true(total == 0 || done <= total);
-    if (strcmp(stage, "train") == 0 && ++listener->reports == listener->stop_at)
-        listener->interrupt = 1;
-    if (strcmp(stage, "evaluating") == 0 && listener->stop_evaluating)
-        listener->interrupt = 1;
-}
-
-static void on_say(Progress *self, const char *sentence)
-{
-    Listener *listener = (Listener *)self;
-    size_t used = strlen(listener->said);
-    snprintf(listener->said + used, sizeof listener->said - used, "%s\n", sentence);
-}
-
-static void listen(Listener *listener, int stop_at)
-{
-    *listener = (Listener){.progress = {on_report, on_say, NULL}, .stop_at = stop_at};
-    listener->progress.interrupt = &listener->interrupt;
-}
-
 static OptimiserKind optimiser = OPTIMISER_ADAMW;
 static ScheduleKind schedule = SCHEDULE_COSINE;
 static int64_t steps = 8, until = 0;

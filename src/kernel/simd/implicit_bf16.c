@@ -227,8 +227,9 @@ INLINE void activate_pair(const Scratch *o, Activation kind, int64_t channel, in
 }
 
 /* Queries, keys and values of a tile from o->z. */
-INLINE void activate_tile(const Scratch *o, Activation kind, int64_t c, bool backward)
+INLINE void activate_tile(const Scratch *scratch, Activation kind, int64_t c, bool backward)
 {
+    const Scratch own = *scratch, *o = &own; /* which no store can change */
     int64_t pe = o->pe;
     for (int64_t i = 0; i < pe; i += 2)
         activate_pair(o, kind, c, i, i, backward, o->query, o->query_pairs);
