@@ -14,15 +14,14 @@
 static void soften_row(float *score, int64_t hidden, int64_t seen, float *top, float *total, float *output,
                        int64_t width)
 {
-    float new_top = *top;
-    for (int64_t k = hidden; k < seen; k++)
-        new_top = score[k] > new_top ? score[k] : new_top;
-    float shrink = expf(*top - new_top);
-    vec sum = {0};
     for (int64_t k = 0; k < hidden; k++)
         score[k] = -INFINITY;
     for (int64_t k = seen; k < KEYS; k++)
         score[k] = -INFINITY;
+    vec tops = splat(*top), sum = {0};
+    for (int64_t k = 0; k < KEYS; k += LANES)
+        tops = max_vec(load(score + k), tops);
+    float new_top = reduce_max(tops), shrink = expf(*top - new_top);
     for (int64_t k = 0; k < KEYS; k += LANES) {
         vec weight = exp_vec(load(score + k) - new_top);
         store(score + k, weight);

@@ -55,11 +55,10 @@ static Scratch scratch_lay(Backend *b, int64_t e)
 /* Rows of e numbers into rows of ep with zeros behind; scaled. */
 static void load_rows(int64_t e, HeadRows rows, float scaling, float *to)
 {
-    const float *from = rows.from.data;
     int64_t ep = pad(e);
     for (int64_t i = 0; i < rows.count; i++)
-        for (int64_t c = 0; c < ep; c++)
-            to[i * ep + c] = c < e ? scaling * from[i * rows.stride + c] : 0;
+        for (int64_t c = 0; c < ep; c += LANES)
+            store(to + i * ep + c, scaling * array_load(rows.from, i * rows.stride + c, lanes_left(e - c)));
 }
 
 /* Keys (part 1) or values (part 2) at positions first .. first+n-1 into rows of ep; rows n .. KEYS-1 are zeroed. */
@@ -145,10 +144,13 @@ static void block_back(const Backend *b, const Head *head, int64_t first, int64_
     tile_product(n, KEYS, ep, (TileOperand){o->query, ep, 1}, o->key_t, KEYS, o->score, KEYS, false);
     tile_product(n, KEYS, ep, (TileOperand){o->grad, ep, 1}, o->value_t, KEYS, o->dscore, KEYS, false);
     for (int64_t i = 0; i < n; i++) {
-        float *score = o->score + i * KEYS, *dscore = o->dscore + i * KEYS, mean = 0;
+        float *score = o->score + i * KEYS, *dscore = o->dscore + i * KEYS;
         int64_t hidden = head_hidden(head, first + i, at, keys), seen = head_visible(head, first + i, at, keys);
-        for (int64_t c = 0; c < head->e; c++)
-            mean += dy[(first + i) * head->d + c] * y[(first + i) * head->d + c];
+        vec product = splat(0);
+        for (int64_t c = 0; c < head->e; c += LANES)
+            product += load(o->grad + i * ep + c) * array_load((Array){(void *)(uintptr_t)y, false},
+                                                               (first + i) * head->d + c, lanes_left(head->e - c));
+        float mean = reduce_sum(product);
         for (int64_t k = 0; k < hidden; k++)
             score[k] = -INFINITY;
         for (int64_t k = seen; k < KEYS; k++)

@@ -7,6 +7,7 @@
 #include "kernel/simd/tile.h"
 
 #define PANEL (2 * LANES)
+#define BLOCK 64 /* rows that meet one panel after the other: their results lie in few enough pages for the TLB */
 
 static size_t packed_bytes(Backend *b, int64_t m, int64_t k)
 {
@@ -26,7 +27,7 @@ static void pack(Backend *b, int64_t m, int64_t k, const Real *W, void *packed)
     }
 }
 
-/* One panel of y for all rows, through a buffer where the panel is not whole. */
+/* One panel of y for n rows, through a buffer where the panel is not whole. */
 static void panel_product(int64_t n, int64_t m, int64_t k, int64_t panel, const float *x, const float *packed,
                           const float *bias, float *y)
 {
@@ -36,11 +37,12 @@ static void panel_product(int64_t n, int64_t m, int64_t k, int64_t panel, const 
     if (bias)
         memcpy(start, bias + first, (size_t)width * sizeof *start);
     for (int64_t i = 0; i < n; i += TILE_ROWS) {
-        int64_t rows = n - i < TILE_ROWS ? n - i : TILE_ROWS;
+        int64_t rows = n - i < TILE_ROWS ? n - i : TILE_ROWS, stride = width == PANEL ? m : PANEL;
+        float *to = width == PANEL ? y + i * m + first : buffer;
         for (int64_t r = 0; r < rows; r++)
-            memcpy(buffer + r * PANEL, start, sizeof start);
-        tile_product(rows, PANEL, k, (TileOperand){x + i * k, k, 1}, w, PANEL, buffer, PANEL, true);
-        for (int64_t r = 0; r < rows; r++)
+            memcpy(to + r * stride, start, sizeof start);
+        tile_product(rows, PANEL, k, (TileOperand){x + i * k, k, 1}, w, PANEL, to, stride, true);
+        for (int64_t r = 0; r < rows && to == buffer; r++)
             memcpy(y + (i + r) * m + first, buffer + r * PANEL, (size_t)width * sizeof *y);
     }
 }
@@ -48,9 +50,13 @@ static void panel_product(int64_t n, int64_t m, int64_t k, int64_t panel, const 
 static void product_rows(Backend *b, int64_t n, int64_t m, int64_t k, const Real *x, const void *packed,
                          const Real *bias, Real *y)
 {
+    int64_t panels = (m + PANEL - 1) / PANEL, blocks = (n + BLOCK - 1) / BLOCK;
     PARALLEL_FOR(n * m * k)
-    for (int64_t panel = 0; panel < (m + PANEL - 1) / PANEL; panel++)
-        panel_product(n, m, k, panel, (const float *)x, packed, (const float *)bias, (float *)y);
+    for (int64_t task = 0; task < blocks * panels; task++) {
+        int64_t first = task / panels * BLOCK, rows = n - first < BLOCK ? n - first : BLOCK;
+        panel_product(rows, m, k, task % panels, (const float *)x + first * k, packed, (const float *)bias,
+                      (float *)y + first * m);
+    }
 }
 
 void VARIANT_NAME(simd_product)(Kernels *table)

@@ -35,14 +35,22 @@ INLINE void store(float *p, vec v)
 /* The first n < LANES numbers; the others are 0 (load) or left alone (store). */
 INLINE vec load_part(const float *p, int64_t n)
 {
+#if LANES == 16
+    return (vec)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
+#else
     vec v = {0};
     memcpy(&v, p, (size_t)n * sizeof *p);
     return v;
+#endif
 }
 
 INLINE void store_part(float *p, vec v, int64_t n)
 {
+#if LANES == 16
+    _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)v);
+#else
     memcpy(p, &v, (size_t)n * sizeof *p);
+#endif
 }
 
 INLINE vec splat(float x)
