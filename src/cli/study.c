@@ -11,7 +11,7 @@
 
 typedef struct StudyOptions {
     char *file, *out, *results;
-    StringList corpus, grid;
+    StringList corpus, grid, model;
     bool estimate;
     int64_t threads;
 } StudyOptions;
@@ -25,6 +25,11 @@ typedef struct StudyOptions {
     {                                                                                                                  \
         .name = "grid", .type = FIELD_STRINGS, .offset = offsetof(StudyOptions, grid), .unit = "NAME",                 \
         .help = "this grid alone; may be given several times; without it, all in the order of the file"                \
+    }
+#define MODEL_FIELD                                                                                                    \
+    {                                                                                                                  \
+        .name = "model", .type = FIELD_STRINGS, .offset = offsetof(StudyOptions, model), .unit = "NAME",               \
+        .help = "this model alone; may be given several times"                                                         \
     }
 #define RESULTS_FIELD                                                                                                  \
     FIELD_STRING_OF(StudyOptions, results, NULL, "FILE", "finished runs, a line each; without it, DIR/results.jsonl")
@@ -46,16 +51,15 @@ static const Field run_fields[] = {
              "which are "
              "prepared in DIR then; may be given several times"},
     GRID_FIELD,
+    MODEL_FIELD,
     FIELD_FLAG_OF(StudyOptions, estimate, "false", "say how many runs there are and how long they will take, and end"),
     FIELD_COUNT_OF(StudyOptions, threads, "0", 0, 1024, "threads", "threads; 0: as many as this process may use"),
 };
 static const FieldTable run_table = {"Options", run_fields, sizeof run_fields / sizeof *run_fields};
 
 static const Field show_fields[] = {
-    FILE_FIELD,
-    FIELD_STRING_OF(StudyOptions, out, NULL, "DIR", "of lmu study run"),
-    RESULTS_FIELD,
-    GRID_FIELD,
+    FILE_FIELD,  FIELD_STRING_OF(StudyOptions, out, NULL, "DIR", "of lmu study run"), RESULTS_FIELD, GRID_FIELD,
+    MODEL_FIELD,
 };
 static const FieldTable show_table = {"Options", show_fields, sizeof show_fields / sizeof *show_fields};
 
@@ -107,7 +111,7 @@ static lmu_status print_table(const Study *study, const StudyOptions *o, const c
     char time[32];
     TRY(results_read(path, &results));
     lmu_status status;
-    ATTEMPT(plan_open(study, &o->grid, &results, &plan));
+    ATTEMPT(plan_open(study, &(StudyPart){&o->grid, &o->model}, &results, &plan));
     plan_count(&plan, &results, &done, &all);
     double left = plan_left(study, &plan, &results, &unknown);
     printf("%s\n%zu of %zu runs are done (. to do, ? to be tuned first)", study->title, done, all);
@@ -144,7 +148,7 @@ static lmu_status study_work(const StudyOptions *o, bool train)
                                 .out = o->out,
                                 .results = path,
                                 .corpora = &o->corpus,
-                                .grids = &o->grid,
+                                .part = {&o->grid, &o->model},
                                 .estimate = o->estimate,
                                 .threads = (int)o->threads,
                                 .progress = command_progress()};

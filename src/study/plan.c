@@ -178,6 +178,14 @@ static bool passes(const char *wanted, const char *name)
     return !wanted || strcmp(wanted, name) == 0;
 }
 
+static bool is_wanted(const StringList *wanted, const char *name)
+{
+    for (size_t i = 0; wanted && i < wanted->count; i++)
+        if (strcmp(wanted->value[i], name) == 0)
+            return true;
+    return !wanted || wanted->count == 0;
+}
+
 lmu_status planner_expand(Planner *p, const StudyGrid *grid, const PlanFilter *only, Plan *plan)
 {
     StudyCorpus corpus;
@@ -194,7 +202,7 @@ lmu_status planner_expand(Planner *p, const StudyGrid *grid, const PlanFilter *o
                               .optimizer = json_string_value(optimizer),
                               .seed = grid->seed[s]};
             if (passes(only->model, prototype.model) && passes(only->size, prototype.size) &&
-                passes(only->optimizer, prototype.optimizer))
+                passes(only->optimizer, prototype.optimizer) && is_wanted(only->models, prototype.model))
                 TRY(add_variants(p, prototype, &corpus, plan));
         }
     return LMU_OK;
@@ -216,50 +224,65 @@ static void planner_close(Planner *p)
     backend_close(p->backend);
 }
 
-lmu_status plan_grid(const Study *study, const StudyGrid *grid, const Results *results, Plan *plan)
+lmu_status plan_grid(const Study *study, const StudyGrid *grid, const StringList *models, const Results *results,
+                     Plan *plan)
 {
     Planner p;
     memset(plan, 0, sizeof *plan);
     TRY(planner_open(study, results, &p));
-    lmu_status status = planner_expand(&p, grid, &(PlanFilter){0}, plan);
+    lmu_status status = planner_expand(&p, grid, &(PlanFilter){.models = models}, plan);
     planner_close(&p);
     if (status != LMU_OK)
         plan_close(plan);
     return status;
 }
 
-static bool is_wanted(const StudyGrid *grid, const StringList *wanted)
+#define NAMES 256 /* of grids or models, among which a suggestion is looked for */
+
+static lmu_status unknown_name(const Study *study, const char *kind, const char *name, const char *const *names,
+                               size_t count)
 {
-    for (size_t i = 0; i < wanted->count; i++)
-        if (strcmp(wanted->value[i], grid->name) == 0)
-            return true;
-    return wanted->count == 0;
+    char suggestion[SUGGESTION_SIZE];
+    return error_set(LMU_USAGE, "%s has no %s '%s'%s", study->path, kind, name,
+                     name_suggestion(name, names, count, suggestion));
 }
 
-static lmu_status check_wanted(const Study *study, const StringList *wanted)
+static lmu_status check_grids(const Study *study, const StringList *wanted)
 {
-    const char *names[256];
-    char suggestion[SUGGESTION_SIZE];
-    size_t count = study->grids < 256 ? study->grids : 256;
+    const char *names[NAMES];
+    size_t count = study->grids < NAMES ? study->grids : NAMES;
     for (size_t i = 0; i < count; i++)
         names[i] = study->grid[i].name;
     for (size_t i = 0; i < wanted->count; i++)
         if (!study_grid(study, wanted->value[i]))
-            return error_set(LMU_USAGE, "%s has no grid '%s'%s", study->path, wanted->value[i],
-                             name_suggestion(wanted->value[i], names, count, suggestion));
+            return unknown_name(study, "grid", wanted->value[i], names, count);
     return LMU_OK;
 }
 
-lmu_status plan_open(const Study *study, const StringList *wanted, const Results *results, Plan *plan)
+static lmu_status check_models(const Study *study, const StringList *wanted)
+{
+    const char *names[NAMES], *name;
+    size_t count = 0;
+    json_t *settings;
+    json_object_foreach(json_object_get(study->json, "models"), name, settings) if (count < NAMES) names[count++] =
+        name;
+    for (size_t i = 0; i < wanted->count; i++)
+        if (!study_member(study, "models", wanted->value[i]))
+            return unknown_name(study, "model", wanted->value[i], names, count);
+    return LMU_OK;
+}
+
+lmu_status plan_open(const Study *study, const StudyPart *part, const Results *results, Plan *plan)
 {
     Planner p;
     memset(plan, 0, sizeof *plan);
-    TRY(check_wanted(study, wanted));
+    TRY(check_grids(study, part->grids));
+    TRY(check_models(study, part->models));
     TRY(planner_open(study, results, &p));
     lmu_status status = LMU_OK;
     for (size_t i = 0; i < study->grids && status == LMU_OK; i++)
-        if (is_wanted(&study->grid[i], wanted))
-            status = planner_expand(&p, &study->grid[i], &(PlanFilter){0}, plan);
+        if (is_wanted(part->grids, study->grid[i].name))
+            status = planner_expand(&p, &study->grid[i], &(PlanFilter){.models = part->models}, plan);
     planner_close(&p);
     if (status != LMU_OK)
         plan_close(plan);

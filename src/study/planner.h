@@ -19,9 +19,10 @@ typedef struct Planner {
     size_t count, capacity;
 } Planner;
 
-/* Cells of a grid added to the plan; of one model, size and optimiser alone where these are not NULL. */
+/* Cells of a grid added to the plan; of one model, size and optimiser alone where these are not NULL, and of some models. */
 typedef struct PlanFilter {
     const char *model, *size, *optimizer;
+    const StringList *models; /* NULL or count 0: all */
 } PlanFilter;
 lmu_status planner_expand(Planner *p, const StudyGrid *grid, const PlanFilter *only, Plan *plan);
 

@@ -132,7 +132,7 @@ static void say_left(StudyRun *s)
 static lmu_status run_grid(StudyRun *s, const StudyGrid *grid)
 {
     Plan plan;
-    TRY(plan_grid(s->study, grid, &s->results, &plan));
+    TRY(plan_grid(s->study, grid, s->request->part.models, &s->results, &plan));
     lmu_status status = LMU_OK;
     for (size_t i = 0; i < plan.cells && status == LMU_OK; i++) {
         if (!plan.cell[i].tuned)
@@ -172,7 +172,7 @@ static bool in_plan(const Plan *plan, const StudyGrid *grid)
 static lmu_status make_plan(StudyRun *s)
 {
     plan_close(&s->plan);
-    TRY(plan_open(s->study, s->request->grids, &s->results, &s->plan));
+    TRY(plan_open(s->study, &s->request->part, &s->results, &s->plan));
     plan_count(&s->plan, &s->results, &s->done, &s->all);
     TRY(open_corpora(s));
     return study_measure(s);

@@ -88,12 +88,18 @@ typedef struct Plan {
     size_t cells, capacity;
 } Plan;
 
-/* All cells of the grids that `wanted` names (count 0: all), in the order in which they are run. Widths are solved for: the
- * multiple of the size's width_multiple (8) whose non-embedding parameters are nearest to the size. */
-lmu_status plan_open(const Study *study, const StringList *wanted, const Results *results, Plan *plan);
+/* A part of a study, by names. */
+typedef struct StudyPart {
+    const StringList *grids, *models; /* each: count 0: all */
+} StudyPart;
+
+/* All cells of a part, in the order in which they are run. Widths are solved for: the multiple of the size's width_multiple (8)
+ * whose non-embedding parameters are nearest to the size. */
+lmu_status plan_open(const Study *study, const StudyPart *part, const Results *results, Plan *plan);
 void plan_close(Plan *plan);
-/* The cells of one grid alone. */
-lmu_status plan_grid(const Study *study, const StudyGrid *grid, const Results *results, Plan *plan);
+/* The cells of one grid alone, of those models (count 0: all). */
+lmu_status plan_grid(const Study *study, const StudyGrid *grid, const StringList *models, const Results *results,
+                     Plan *plan);
 
 /* A finished run that serves the cell's budget, of this grid or another; NULL: it is to be trained. A grid that wants state carried has no
  * use for one of a grid that does not. */
@@ -115,7 +121,7 @@ typedef struct StudyRequest {
     const char *out;           /* directory for checkpoints, corpora and logs */
     const char *results;       /* results.jsonl */
     const StringList *corpora; /* "NAME=PATH" each */
-    const StringList *grids;   /* those to run; empty: all */
+    StudyPart part;            /* what to run */
     bool estimate;             /* say what is to be done and how long it takes, and do nothing */
     int threads;               /* 0: as many as the machine allows */
     Progress *progress;

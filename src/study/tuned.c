@@ -63,7 +63,7 @@ static lmu_status varied_settings(const Planner *p, const Cell *cell, json_t **o
 static lmu_status find_best(Planner *p, Tuned *tuned)
 {
     const StudyGrid *grid = tuned->grid;
-    PlanFilter only = {tuned->model, tuned->size, tuned->optimizer};
+    PlanFilter only = {.model = tuned->model, .size = tuned->size, .optimizer = tuned->optimizer};
     Plan plan = {0};
     const Cell *best = NULL;
     double lowest = INFINITY;

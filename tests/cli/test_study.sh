@@ -131,6 +131,8 @@ said "0 of 20 runs are done"
 works study run "$work/study.json" --out "$work/none" --corpus "words=$work/data" --estimate
 grep -q "0 of 20 runs done, about .* left" "$work/err" || complain "--estimate: $(cat "$work/err")"
 [ ! -e "$work/none/results.jsonl" ] || complain "--estimate trained something"
+works study run "$work/study.json" --out "$work/prepared" --corpus "words=$work" --grid tuning --model lmu --results "$work/tuning.jsonl"
+[ "$(jq -r .model "$work/tuning.jsonl" | uniq -c | tr -s ' ')" = " 2 lmu" ] || complain "--model: $(cat "$work/tuning.jsonl")"
 works study run "$work/study.json" --out "$work/prepared" --corpus "words=$work" --grid tuning --results "$work/tuning.jsonl"
 [ "$(wc -l <"$work/tuning.jsonl")" -eq 4 ] || complain "--grid, --results: $(cat "$work/tuning.jsonl")"
 works study run "$work/study.json" --out "$work/prepared" --grid tuning --results "$work/tuning.jsonl" # its corpus lies there now
@@ -145,6 +147,7 @@ refuse 2 "rests on grid tuning, whose runs of it are not all done" study run "$w
 refuse 2 "where is the corpus words? Give --corpus words=PATH" study run "$work/study.json" --out "$work/nowhere"
 refuse 2 "NAME=PATH is expected" study run "$work/study.json" --out "$work/nowhere" --corpus word
 refuse 2 "has no grid 'cor'; did you mean 'core'?" study show "$work/study.json" --out "$work/whole" --grid cor
+refuse 2 "has no model 'lum'; did you mean 'lmu'?" study show "$work/study.json" --out "$work/whole" --model lum
 refuse 2 "where are the results?" study show "$work/study.json"
 edited() { # JQ-FILTER CODE MESSAGE-PART
     jq "$1" "$work/study.json" >"$work/edited.json" || complain "jq: $1"

@@ -13,6 +13,7 @@
 #define STUDY "tests/golden/study.json"
 
 static const StringList all = {0};
+static const StudyPart everything = {&all, &all};
 
 /* The cell of a plan for the 5k model whose variant has this text; NULL: none. */
 static const Cell *cell_of(const Plan *plan, const char *grid, const char *variant)
@@ -29,7 +30,7 @@ static void add(const Study *study, Results *results, const char *variant, doubl
 {
     Results none = {0};
     Plan plan;
-    assert_int_equal(plan_open(study, &all, &none, &plan), LMU_OK);
+    assert_int_equal(plan_open(study, &everything, &none, &plan), LMU_OK);
     results->list = realloc(results->list, (results->count + 1) * sizeof *results->list);
     Result *r = &results->list[results->count++];
     *r = (Result){.bits_per_byte = bits};
@@ -42,7 +43,7 @@ static void add(const Study *study, Results *results, const char *variant, doubl
 static double tuned_rate(const Study *study, const Results *results)
 {
     Plan plan;
-    assert_int_equal(plan_open(study, &all, results, &plan), LMU_OK);
+    assert_int_equal(plan_open(study, &everything, results, &plan), LMU_OK);
     const Cell *first = NULL;
     for (size_t i = 0; i < plan.cells && !first; i++)
         if (!strcmp(plan.cell[i].grid->name, "core"))
@@ -60,7 +61,7 @@ static void test_identities(void **state)
     Results none = {0};
     Plan plan;
     assert_int_equal(study_open(STUDY, &study), LMU_OK);
-    assert_int_equal(plan_open(study, &all, &none, &plan), LMU_OK);
+    assert_int_equal(plan_open(study, &everything, &none, &plan), LMU_OK);
     assert_int_equal(plan.cells, 2 + 4 + 1);
     const struct {
         const char *model, *variant, *id;
@@ -107,7 +108,7 @@ static void test_aside(void **state)
             Plan plan;
             if (changed)
                 json_object_set_new(json_object_get(study->json, "settings"), changes[i].key, changes[i].value);
-            assert_int_equal(plan_open(study, &all, &none, &plan), LMU_OK);
+            assert_int_equal(plan_open(study, &everything, &none, &plan), LMU_OK);
             strcpy(id[changed], plan.cell[0].id[0]);
             plan_close(&plan);
         }
@@ -124,7 +125,7 @@ static void test_widths(void **state)
     Results none = {0};
     Plan plan;
     assert_int_equal(study_open(STUDY, &study), LMU_OK);
-    assert_int_equal(plan_open(study, &all, &none, &plan), LMU_OK);
+    assert_int_equal(plan_open(study, &everything, &none, &plan), LMU_OK);
     for (size_t i = 0; i < plan.cells; i++) {
         const Cell *cell = &plan.cell[i];
         if (cell->order)
@@ -172,7 +173,7 @@ static void test_factors(void **state)
     add(study, &results, "learning_rate=0.01", 2.5);
     for (int done = 0; done < 2; done++) {
         size_t seen = 0;
-        assert_int_equal(plan_open(study, &all, &results, &plan), LMU_OK);
+        assert_int_equal(plan_open(study, &everything, &results, &plan), LMU_OK);
         for (size_t i = 0; i < plan.cells; i++) {
             const Cell *cell = &plan.cell[i];
             if (strcmp(cell->grid->name, "core") != 0 || cell->order)
