@@ -151,6 +151,14 @@ struct Kernels {
     void (*gather_back)(Backend *, int64_t n, int64_t v, int64_t d, const int32_t *ids, const Real *dy, Real *dtable,
                         bool add);
 
+    /* What followed: next [N x orders], for order n = 1 .. orders the id behind the latest earlier place of the row's stream where
+     * the same n ids end as at this token, all among the last `window` ids with its own; -1: there is none. An id < 0 is the same
+     * as none. state [slots x window]: a ring of a stream's last ids, place p at p mod window; NULL: zero state. */
+    void (*recall)(Backend *, const Rows *, int64_t orders, int64_t window, const int32_t *ids, const Real *state,
+                   int32_t *next);
+    void (*recall_keep)(Backend *, const Rows *, int64_t window, const int32_t *ids, Real *state); /* into the ring */
+    size_t (*recall_workspace)(Backend *, int64_t window, int64_t tokens);                         /* bytes */
+
     /* -- softmax cross-entropy of logits [N x V] against targets [N]; a target < 0 is not counted and gets 0 -------- */
     /* loss[i] = -log softmax(logits[i])[targets[i]] in nats; if scale != 0 the gradient of scale * sum(loss) goes to
      * dlogits, which may be the logits and destroys them in any case. */

@@ -12,6 +12,8 @@
 
 #include "kernel/reference/loss.h"
 
+#include "kernel/reference/recall.h"
+
 #include "kernel/reference/legendre.h"
 
 #include "kernel/reference/attention.h"

@@ -42,13 +42,16 @@ static const Field fields[] = {
     FIELD_REAL_OF(ModelConfig, feed_width, "4", 0.01, 64, "times dim", "width of the feed-forward network"),
     FIELD_COUNT_OF(ModelConfig, heads, "0", 0, 1024, "heads",
                    "heads of causal attention; 0 means one for every 64 channels (transformers, lmu-attention)"),
-    FIELD_COUNT_OF(
-        ModelConfig, context, "1024", 1, 1 << 20, "tokens",
-        "tokens that causal attention reaches back over, beyond which a text is refused (transformers, lmu-attention)"),
+    FIELD_COUNT_OF(ModelConfig, context, "1024", 1, 1 << 20, "tokens",
+                   "tokens that causal attention, which refuses a text beyond them, and n-gram heads reach back over"),
     FIELD_COUNT_OF(
         ModelConfig, window, "0", 0, 1 << 20, "tokens",
         "tokens that a token attends to, itself included, so that a text of any length takes constant memory; "
         "0: all of the context, and no further (transformers, lmu-attention)"),
+    FIELD_COUNT_OF(
+        ModelConfig, recall, "0", 0, 16, "orders",
+        "n-gram heads: to each token is added, by a matrix, the embedding of what followed when its latest 1, 2, "
+        ".. N tokens last occurred in the window or context; 0: none"),
     FIELD_REAL_OF(ModelConfig, dropout, "0", 0, 0.95, "probability",
                   "dropout behind embedding, memory and feed-forward while training"),
 };
@@ -115,6 +118,11 @@ int64_t model_config_heads(const ModelConfig *config)
     while (heads > 1 && config->dim % heads != 0)
         heads--;
     return heads > 1 ? heads : 1;
+}
+
+int64_t model_config_reach(const ModelConfig *config)
+{
+    return config->window > 0 ? config->window : config->context;
 }
 
 lmu_status model_config_copy(ModelConfig *to, const ModelConfig *from)

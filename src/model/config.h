@@ -38,6 +38,7 @@ typedef struct ModelConfig {
     int64_t heads;     /* of causal attention; 0: one for every 64 channels */
     int64_t context;   /* tokens that attention reaches back over; in the transformer, its positions */
     int64_t window;    /* tokens that a token attends to, itself included; 0: all of the context */
+    int64_t recall;    /* orders of n-gram heads; 0: none */
     double dropout;
 } ModelConfig;
 
@@ -49,6 +50,8 @@ lmu_status model_config_init(ModelConfig *config, const char *arch);
 void model_config_free(ModelConfig *config);
 /* Heads of causal attention, as configured or by the width. */
 int64_t model_config_heads(const ModelConfig *config);
+/* Tokens, its own included, that a token's attention and n-gram heads reach back over. */
+int64_t model_config_reach(const ModelConfig *config);
 lmu_status model_config_copy(ModelConfig *to, const ModelConfig *from);
 /* Checks what single ranges cannot: LMU_USAGE. */
 lmu_status model_config_check(const ModelConfig *config);

@@ -28,8 +28,8 @@ static Tensor *build(Graph *g, const ModelConfig *c, Tensor *ids, Tensor *embedd
                           (long long)c->window, (long long)c->context);
     if (positions && c->window > 0)
         graph_wrap(positions, c->context); /* no two tokens of a window share one */
-    Tensor *x = op_add(g, op_embedding(g, ids, embedding), op_embedding(g, positions, places));
-    x = op_dropout(g, x, c->dropout);
+    Tensor *x = nn_embedding(g, ids, embedding, c->recall, model_config_reach(c));
+    x = op_dropout(g, op_add(g, x, op_embedding(g, positions, places)), c->dropout);
     for (int64_t layer = 0; layer < c->layers; layer++) {
         graph_block(g, "layer.%lld", (long long)layer);
         x = block(g, c, x);

@@ -1,4 +1,4 @@
-/* Norm, linear, feed-forward. */
+/* Embedding, norm, linear, feed-forward. */
 #include <math.h>
 
 #include "nn/nn.h"
@@ -25,6 +25,15 @@ Tensor *nn_linear(Graph *g, Tensor *x, int64_t dim, bool bias, const char *name)
 Tensor *nn_projection(Graph *g, Tensor *x, int64_t dim, bool bias, const char *name)
 {
     return linear_layer(g, x, dim, bias, PARAM_BRANCH, name);
+}
+
+Tensor *nn_embedding(Graph *g, Tensor *ids, Tensor *table, int64_t recall, int64_t window)
+{
+    Tensor *x = op_embedding(g, ids, table);
+    if (recall == 0 || !x)
+        return x;
+    Tensor *followed = op_recall(g, ids, table, recall, window);
+    return op_add(g, x, nn_projection(g, followed, table->shape[1], false, "recall"));
 }
 
 Tensor *nn_norm(Graph *g, Tensor *x, NormKind kind, const char *name)

@@ -7,6 +7,10 @@
 
 #include "op/op.h"
 
+/* The start of the residual stream: rows of the table [V x D] and, with n-gram heads (Akyurek et al. 2024) of orders 1 .. `recall` (0: none),
+ * those of what followed the latest occurrences among `window` ids, times recall.weight [D x recall D], an nn_projection. */
+Tensor *nn_embedding(Graph *g, Tensor *ids, Tensor *table, int64_t recall, int64_t window);
+
 /* NAME.weight [dim x inputs], NAME.bias [dim] if `bias`. */
 Tensor *nn_linear(Graph *g, Tensor *x, int64_t dim, bool bias, const char *name);
 

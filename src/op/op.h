@@ -12,6 +12,9 @@ extern const Operator *const operators[];
 
 /* ids [N], table [V x D] -> [N x D]: rows of the table. */
 Tensor *op_embedding(Graph *g, Tensor *ids, Tensor *table);
+/* The same of what followed: of the ids behind the latest earlier occurrences of the last 1, 2, .. `orders` ids among the `window` ids
+ * up to each token, side by side [N x orders D]; zeros where there is none. The state holds a window of ids a row. */
+Tensor *op_recall(Graph *g, Tensor *ids, Tensor *table, int64_t orders, int64_t window);
 /* x [N x K], weight [M x K], bias [M] or NULL -> x weight^T + bias [N x M]. The weight must be a parameter. */
 Tensor *op_linear(Graph *g, Tensor *x, Tensor *weight, Tensor *bias);
 /* a, b of one shape -> a + b, a b (element by element). */

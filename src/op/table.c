@@ -2,6 +2,7 @@
 
 const Operator *const operators[] = {
     &operator_embedding,
+    &operator_recall,
     &operator_linear,
     &operator_add,
     &operator_multiply,

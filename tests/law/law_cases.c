@@ -26,6 +26,12 @@ static Tensor *apply_embedding(LawModel *m, Tensor *x)
     return op_embedding(m->g, x, param(m, "table", 2, m->law->vocabulary, m->law->d, 1));
 }
 
+static Tensor *apply_recall(LawModel *m, Tensor *x)
+{
+    const LawCase *c = m->law;
+    return op_recall(m->g, x, param(m, "table", 2, c->vocabulary, c->d, 1), c->order, c->window);
+}
+
 static Tensor *apply_linear(LawModel *m, Tensor *x)
 {
     const LawCase *c = m->law;
@@ -183,6 +189,7 @@ static Tensor *apply_block(LawModel *m, Tensor *ids)
 }
 
 #define EMBEDDING .op = &operator_embedding, .apply = apply_embedding, .takes_ids = true
+#define RECALL .op = &operator_recall, .apply = apply_recall, .takes_ids = true
 #define LINEAR .op = &operator_linear, .apply = apply_linear
 #define ADD .op = &operator_add, .apply = apply_add
 #define MULTIPLY .op = &operator_multiply, .apply = apply_multiply
@@ -203,6 +210,8 @@ static Tensor *apply_block(LawModel *m, Tensor *ids)
 const LawCase law_cases[] = {
     {"embedding", EMBEDDING, .d = 7, .vocabulary = 11, .missing = true},
     {"embedding of 517", EMBEDDING, .d = 33, .vocabulary = 517},
+    {"recall of 3 orders in a window of 7", RECALL, .d = 7, .vocabulary = 3, .order = 3, .window = 7, .missing = true},
+    {"recall beyond the text", RECALL, .d = 33, .vocabulary = 5, .order = 1, .window = 50},
     {"linear with bias", LINEAR, .d = 7, .out = 19, .bias = true},
     {"linear", LINEAR, .d = 33, .out = 7},
     {"add", ADD, .d = 19},

@@ -1,5 +1,5 @@
 /* A case for each architecture of the registry: a small configuration of it, as model_graph builds it. And windows of those that
- * have causal attention, and what can be chosen of implicit attention. */
+ * have causal attention, and what can be chosen of implicit attention and the embedding. */
 #include <stdio.h>
 #include <string.h>
 
@@ -86,10 +86,14 @@ static const Windowed windowed[] = {
 };
 
 static const struct {
-    const char *name, *options;
+    const char *name, *arch, *options;
 } chosen[] = {
-    {"lmu, 3 heads with scales, relu squared", "memory_heads=3 memory_scale=learned memory_activation=relu2"},
-    {"lmu, linear, no projection", "memory_activation=none memory_projection=false"},
+    {"lmu, 3 heads with scales, relu squared", "lmu", "memory_heads=3 memory_scale=learned memory_activation=relu2"},
+    {"lmu, linear, no projection", "lmu", "memory_activation=none memory_projection=false"},
+    {"lmu with n-gram heads", "lmu", "recall=2"},
+    {"lmu-attention with n-gram heads, window 5", "lmu-attention", "recall=2 window=5"},
+    {"transformer with n-gram heads", "transformer", "recall=3"},
+    {"lstm with an n-gram head", "lstm", "recall=1 context=7"},
 };
 
 const LawCase *law_every(void)
@@ -108,7 +112,7 @@ const LawCase *law_every(void)
     }
     for (size_t i = 0; i < sizeof chosen / sizeof *chosen && count < CASES; i++) {
         LawCase *law = &cases[count++];
-        *law = model_case(chosen[i].name, architecture_find("lmu"));
+        *law = model_case(chosen[i].name, architecture_find(chosen[i].arch));
         law->options = chosen[i].options;
     }
     return cases;

@@ -83,19 +83,23 @@ static void choose_products(Backend *b, LawProducts products)
     b->compute = COMPUTE_BF16;
 }
 
+/* What it would save is zero, as it may be places in a table. */
 static void do_nothing(Graph *g, const Step *s)
 {
-    (void)g;
-    (void)s;
+    for (int i = 0; i < s->node->saves; i++)
+        KERNEL(graph_backend(g), fill, step_numbers(g, s->node->saved[i]), 0, step_saved(g, s, i));
 }
 
 static void subject_skip(LawSubject *s, int skip)
 {
     static const Operator nothing = {.name = "nothing", .forward = do_nothing};
-    static Node idle = {.op = &nothing};
+    static Node idle;
     for (int i = 0; i < s->g->step_count; i++)
-        if (s->g->steps[i].recompute && skip-- == 1)
+        if (s->g->steps[i].recompute && skip-- == 1) {
+            idle = *s->g->steps[i].node;
+            idle.op = &nothing;
             s->g->steps[i].node = &idle;
+        }
 }
 
 LawSubject *subject_open(const LawCase *law, const LawOptions *o)
