@@ -78,6 +78,24 @@ typedef struct NewtonSchulz {
     double a, b, c;
 } NewtonSchulz;
 
+/* What followed n-grams in a text, counted in a table [orders x slots x ngram_slot_numbers]: contexts of 2, 3, .. orders + 1 ids are
+ * hashed into the slots of their order. A slot holds a check of its context and, for the ids that followed it most often, as far as
+ * the counting of Misra & Gries (1982) with so few of them knows, id + 1 and count, in falling order; 0: none. All are whole
+ * numbers that a float holds. */
+typedef struct NgramShape {
+    int64_t orders, ways, slots;
+} NgramShape;
+enum { NGRAM_CONTEXT_LEAST = 2, NGRAM_CONTEXT_MOST = 8 };
+static inline int64_t ngram_slot_numbers(const NgramShape *s)
+{
+    return 1 + 2 * s->ways;
+}
+/* Ids that the longest context has. */
+static inline int64_t ngram_window(const NgramShape *s)
+{
+    return NGRAM_CONTEXT_LEAST + s->orders - 1;
+}
+
 struct Kernels {
     /* -- moving data: host arrays on one side ------------------------------------------------------------------ */
     void (*put_bytes)(Backend *, size_t bytes, const void *host, void *to);
@@ -145,11 +163,13 @@ struct Kernels {
     size_t (*product_rows_bf16_workspace)(Backend *, int64_t n, int64_t k); /* bytes */
 
     /* -- tables ------------------------------------------------------------------------------------------------ */
-    /* y[i] = table[ids[i]], or zeros where ids[i] < 0; ids on the backend. */
-    void (*gather)(Backend *, int64_t n, int64_t d, const int32_t *ids, const Real *table, Real *y);
-    /* dtable [V x D] (+)= the rows of dy summed by id. */
-    void (*gather_back)(Backend *, int64_t n, int64_t v, int64_t d, const int32_t *ids, const Real *dy, Real *dtable,
-                        bool add);
+    /* y[i] = the sum of weight[k] table[ids[k]] over the bag k = i bag .. i bag + bag - 1, without those of ids[k] < 0; ids [N x bag] and
+     * weights on the backend; NULL: weights of 1. */
+    void (*gather)(Backend *, int64_t n, int64_t bag, int64_t d, const int32_t *ids, const Real *weight,
+                   const Real *table, Real *y);
+    /* dtable [V x D] (+)= the gradient of the table from dy [N x D]. */
+    void (*gather_back)(Backend *, int64_t n, int64_t bag, int64_t v, int64_t d, const int32_t *ids, const Real *weight,
+                        const Real *dy, Real *dtable, bool add);
 
     /* What followed: next [N x orders], for order n = 1 .. orders the id behind the latest earlier place of the row's stream where
      * the same n ids end as at this token, all among the last `window` ids with its own; -1: there is none. An id < 0 is the same
@@ -158,6 +178,12 @@ struct Kernels {
                    int32_t *next);
     void (*recall_keep)(Backend *, const Rows *, int64_t window, const int32_t *ids, Real *state); /* into the ring */
     size_t (*recall_workspace)(Backend *, int64_t window, int64_t tokens);                         /* bytes */
+    /* What the table knows to have followed: next, weight [N x orders x ways], the ids behind the contexts that end at each token and
+     * their counts over one more than the sum of the counts of the slot; -1 and 0: none. state [slots x ngram_window]: as in recall. */
+    void (*ngram_find)(Backend *, const NgramShape *, const Rows *, int64_t vocabulary, const int32_t *ids,
+                       const Real *state, const Real *table, int32_t *next, Real *weight);
+    /* Counts every id of the run but each row's first, with the ids before it in its row; rows in their order. */
+    void (*ngram_note)(Backend *, const NgramShape *, const Rows *, const int32_t *ids, Real *table);
 
     /* -- softmax cross-entropy of logits [N x V] against targets [N]; a target < 0 is not counted and gets 0 -------- */
     /* loss[i] = -log softmax(logits[i])[targets[i]] in nats; if scale != 0 the gradient of scale * sum(loss) goes to

@@ -14,6 +14,8 @@
 
 #include "kernel/reference/recall.h"
 
+#include "kernel/reference/ngram.h"
+
 #include "kernel/reference/legendre.h"
 
 #include "kernel/reference/attention.h"

@@ -52,6 +52,10 @@ static const Field fields[] = {
         ModelConfig, recall, "0", 0, 16, "orders",
         "n-gram heads: to each token is added, by a matrix, the embedding of what followed when its latest 1, 2, "
         ".. N tokens last occurred in the window or context; 0: none"),
+    FIELD_COUNT_OF(
+        ModelConfig, ngram_slots, "0", 0, 1 << 24, "slots",
+        "table of n-grams: training counts what follows two and three tokens, in so many slots each, and to each "
+        "token is added, by a matrix, the embedding of what followed most often; 0: none"),
     FIELD_REAL_OF(ModelConfig, dropout, "0", 0, 0.95, "probability",
                   "dropout behind embedding, memory and feed-forward while training"),
 };

@@ -31,14 +31,15 @@ typedef struct ModelConfig {
     int64_t memory_heads;  /* H of implicit attention */
     int memory_scale;      /* MemoryScale */
     bool memory_projection;
-    int init;          /* InitStyle */
-    int norm;          /* NormKind */
-    int feed_forward;  /* FeedForwardKind */
-    double feed_width; /* F in multiples of dim */
-    int64_t heads;     /* of causal attention; 0: one for every 64 channels */
-    int64_t context;   /* tokens that attention reaches back over; in the transformer, its positions */
-    int64_t window;    /* tokens that a token attends to, itself included; 0: all of the context */
-    int64_t recall;    /* orders of n-gram heads; 0: none */
+    int init;            /* InitStyle */
+    int norm;            /* NormKind */
+    int feed_forward;    /* FeedForwardKind */
+    double feed_width;   /* F in multiples of dim */
+    int64_t heads;       /* of causal attention; 0: one for every 64 channels */
+    int64_t context;     /* tokens that attention reaches back over; in the transformer, its positions */
+    int64_t window;      /* tokens that a token attends to, itself included; 0: all of the context */
+    int64_t recall;      /* orders of n-gram heads; 0: none */
+    int64_t ngram_slots; /* of the table of n-grams; 0: none */
     double dropout;
 } ModelConfig;
 

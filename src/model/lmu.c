@@ -38,7 +38,8 @@ static Tensor *block(Graph *g, const ModelConfig *c, int64_t layer, bool attends
 
 static Tensor *stack(Graph *g, const ModelConfig *c, bool hybrid, Tensor *ids, Tensor *embedding)
 {
-    Tensor *x = op_dropout(g, nn_embedding(g, ids, embedding, c->recall, model_config_reach(c)), c->dropout);
+    EmbeddingSpec start = {c->recall, model_config_reach(c), c->ngram_slots};
+    Tensor *x = op_dropout(g, nn_embedding(g, ids, embedding, &start), c->dropout);
     for (int64_t layer = 0; layer < c->layers; layer++) {
         graph_block(g, "layer.%lld", (long long)layer);
         x = block(g, c, layer, hybrid && layer % 2 == 1, x);

@@ -5,7 +5,8 @@
 
 static Tensor *build(Graph *g, const ModelConfig *c, Tensor *ids, Tensor *embedding)
 {
-    Tensor *x = op_dropout(g, nn_embedding(g, ids, embedding, c->recall, model_config_reach(c)), c->dropout);
+    EmbeddingSpec start = {c->recall, model_config_reach(c), c->ngram_slots};
+    Tensor *x = op_dropout(g, nn_embedding(g, ids, embedding, &start), c->dropout);
     bool plain = c->norm == NORM_NONE;
     for (int64_t layer = 0; layer < c->layers; layer++) {
         graph_block(g, "layer.%lld", (long long)layer);

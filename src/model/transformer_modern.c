@@ -22,8 +22,9 @@ static Tensor *block(Graph *g, const ModelConfig *c, Tensor *x /* [N x D] */, Te
 
 static Tensor *build(Graph *g, const ModelConfig *c, Tensor *ids, Tensor *embedding)
 {
+    EmbeddingSpec start = {c->recall, model_config_reach(c), c->ngram_slots};
     Tensor *angles = op_rope_angles(g, graph_positions(g), c->dim / model_config_heads(c), ROPE_BASE);
-    Tensor *x = op_dropout(g, nn_embedding(g, ids, embedding, c->recall, model_config_reach(c)), c->dropout);
+    Tensor *x = op_dropout(g, nn_embedding(g, ids, embedding, &start), c->dropout);
     for (int64_t layer = 0; layer < c->layers; layer++) {
         graph_block(g, "layer.%lld", (long long)layer);
         x = block(g, c, x, angles);

@@ -27,13 +27,23 @@ Tensor *nn_projection(Graph *g, Tensor *x, int64_t dim, bool bias, const char *n
     return linear_layer(g, x, dim, bias, PARAM_BRANCH, name);
 }
 
-Tensor *nn_embedding(Graph *g, Tensor *ids, Tensor *table, int64_t recall, int64_t window)
+#define NGRAM_ORDERS 2
+#define NGRAM_WAYS 3
+
+Tensor *nn_embedding(Graph *g, Tensor *ids, Tensor *table, const EmbeddingSpec *spec)
 {
     Tensor *x = op_embedding(g, ids, table);
-    if (recall == 0 || !x)
-        return x;
-    Tensor *followed = op_recall(g, ids, table, recall, window);
-    return op_add(g, x, nn_projection(g, followed, table->shape[1], false, "recall"));
+    if (spec->recall > 0 && x)
+        x = op_add(
+            g, x,
+            nn_projection(g, op_recall(g, ids, table, spec->recall, spec->window), table->shape[1], false, "recall"));
+    if (spec->slots > 0 && x) {
+        int64_t shape[] = {NGRAM_ORDERS, spec->slots, 1 + 2 * NGRAM_WAYS};
+        Tensor *counts = graph_param(g, "ngram.counts", 3, shape, (Init){.kind = INIT_ZEROS}, PARAM_COUNTS);
+        x = op_add(g, x,
+                   nn_projection(g, op_ngram(g, ids, table, counts, NGRAM_WAYS), table->shape[1], false, "ngram"));
+    }
+    return x;
 }
 
 Tensor *nn_norm(Graph *g, Tensor *x, NormKind kind, const char *name)

@@ -7,9 +7,15 @@
 
 #include "op/op.h"
 
-/* The start of the residual stream: rows of the table [V x D] and, with n-gram heads (Akyurek et al. 2024) of orders 1 .. `recall` (0: none),
- * those of what followed the latest occurrences among `window` ids, times recall.weight [D x recall D], an nn_projection. */
-Tensor *nn_embedding(Graph *g, Tensor *ids, Tensor *table, int64_t recall, int64_t window);
+/* What is added to a token's embedding. */
+typedef struct EmbeddingSpec {
+    int64_t recall,
+        window;    /* orders of n-gram heads (Akyurek et al. 2024), and the ids that they look back over; 0: none */
+    int64_t slots; /* of the table of n-grams, for contexts of 2 and of 3 tokens each; 0: none */
+} EmbeddingSpec;
+/* The start of the residual stream: rows of the table [V x D], those of what followed the latest occurrences, times recall.weight
+ * [D x recall D], and those of what followed in training, times ngram.weight [D x 2 D], both an nn_projection; ngram.counts [2 x slots x 7]. */
+Tensor *nn_embedding(Graph *g, Tensor *ids, Tensor *table, const EmbeddingSpec *spec);
 
 /* NAME.weight [dim x inputs], NAME.bias [dim] if `bias`. */
 Tensor *nn_linear(Graph *g, Tensor *x, int64_t dim, bool bias, const char *name);

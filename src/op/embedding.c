@@ -3,15 +3,15 @@
 
 static void forward(Graph *g, const Step *s)
 {
-    KERNEL(graph_backend(g), gather, step_rows(g)->tokens, s->node->out->shape[1], step_ids(g, s, 0), step_in(g, s, 1),
-           step_out(g, s));
+    KERNEL(graph_backend(g), gather, step_rows(g)->tokens, 1, s->node->out->shape[1], step_ids(g, s, 0), NULL,
+           step_in(g, s, 1), step_out(g, s));
 }
 
 static void backward(Graph *g, const Step *s)
 {
     const int64_t *table = s->node->in[1]->shape;
     if (step_gradient(g, s, 1))
-        KERNEL(graph_backend(g), gather_back, step_rows(g)->tokens, table[0], table[1], step_ids(g, s, 0),
+        KERNEL(graph_backend(g), gather_back, step_rows(g)->tokens, 1, table[0], table[1], step_ids(g, s, 0), NULL,
                step_gradient_out(g, s), step_gradient(g, s, 1), step_add(g, s, 1));
 }
 

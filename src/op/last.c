@@ -11,7 +11,8 @@ static void forward(Graph *g, const Step *s)
         last[r] = rows->offset[r + 1] > rows->offset[r] ? (int32_t)(rows->offset[r + 1] - 1) : -1;
     int32_t *ids = (int32_t *)step_saved(g, s, 0);
     KERNEL(graph_backend(g), put_bytes, (size_t)rows->count * sizeof *last, last, ids);
-    KERNEL(graph_backend(g), gather, rows->count, s->node->out->shape[1], ids, step_in(g, s, 0), step_out(g, s));
+    KERNEL(graph_backend(g), gather, rows->count, 1, s->node->out->shape[1], ids, NULL, step_in(g, s, 0),
+           step_out(g, s));
 }
 
 const Operator operator_last = {.name = "last", .forward = forward};

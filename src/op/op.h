@@ -15,6 +15,11 @@ Tensor *op_embedding(Graph *g, Tensor *ids, Tensor *table);
 /* The same of what followed: of the ids behind the latest earlier occurrences of the last 1, 2, .. `orders` ids among the `window` ids
  * up to each token, side by side [N x orders D]; zeros where there is none. The state holds a window of ids a row. */
 Tensor *op_recall(Graph *g, Tensor *ids, Tensor *table, int64_t orders, int64_t window);
+/* The same of what has followed in training: counts [orders x slots x (1 + 2 ways)], a parameter of the role PARAM_COUNTS (see NgramShape),
+ * which graph_observe fills; for each order the sum of the rows of those ids that followed its context most often, each times
+ * its share of the counts [N x orders D].
+ * The state holds as many ids as the longest context. */
+Tensor *op_ngram(Graph *g, Tensor *ids, Tensor *table, Tensor *counts, int64_t ways);
 /* x [N x K], weight [M x K], bias [M] or NULL -> x weight^T + bias [N x M]. The weight must be a parameter. */
 Tensor *op_linear(Graph *g, Tensor *x, Tensor *weight, Tensor *bias);
 /* a, b of one shape -> a + b, a b (element by element). */

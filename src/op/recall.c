@@ -15,8 +15,8 @@ static void forward(Graph *g, const Step *s)
     KERNEL(graph_backend(g), recall, rows, a->orders, a->window, step_ids(g, s, 0), state, next);
     if (state && !s->recompute)
         KERNEL(graph_backend(g), recall_keep, rows, a->window, step_ids(g, s, 0), state);
-    KERNEL(graph_backend(g), gather, rows->tokens * a->orders, s->node->in[1]->shape[1], next, step_in(g, s, 1),
-           step_out(g, s));
+    KERNEL(graph_backend(g), gather, rows->tokens * a->orders, 1, s->node->in[1]->shape[1], next, NULL,
+           step_in(g, s, 1), step_out(g, s));
 }
 
 static void backward(Graph *g, const Step *s)
@@ -24,8 +24,8 @@ static void backward(Graph *g, const Step *s)
     const Recall *a = s->node->attributes;
     const int64_t *table = s->node->in[1]->shape;
     if (step_gradient(g, s, 1))
-        KERNEL(graph_backend(g), gather_back, step_rows(g)->tokens * a->orders, table[0], table[1],
-               (const int32_t *)step_saved(g, s, 0), step_gradient_out(g, s), step_gradient(g, s, 1),
+        KERNEL(graph_backend(g), gather_back, step_rows(g)->tokens * a->orders, 1, table[0], table[1],
+               (const int32_t *)step_saved(g, s, 0), NULL, step_gradient_out(g, s), step_gradient(g, s, 1),
                step_add(g, s, 1));
 }
 

@@ -3,6 +3,7 @@
 const Operator *const operators[] = {
     &operator_embedding,
     &operator_recall,
+    &operator_ngram,
     &operator_linear,
     &operator_add,
     &operator_multiply,

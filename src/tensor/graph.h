@@ -101,6 +101,7 @@ struct Operator {
     bool looks_back;         /* results depend on earlier tokens: it has state */
     double (*flops)(const Node *node, int64_t length); /* forward model FLOPs a token in rows of `length`; NULL: none */
     lmu_status (*check)(const Node *node, const Rows *rows); /* refuses a run before it starts; may be NULL */
+    void (*observe)(Graph *g, const Step *s);                /* notes a run's text in its counts; may be NULL */
 };
 #define KEEPS_INPUT(i) (1u << (i))
 #define KEEPS_OUTPUT (1u << 8)
@@ -206,6 +207,10 @@ lmu_status graph_plan(Graph *g, Tensor *result);
 /* A run that cannot be is refused before it changes anything: too large for the graph, a state of another model, a stream
  * twice, ids outside their table, a row beyond an operator's context. */
 lmu_status graph_run(Graph *g, const Run *run);
+/* Notes the ids of a run, read from zero state, in what operators count (PARAM_COUNTS): rows in their order, so that a batch may be
+ * observed in parts. Training does so after the step that learnt from them, which so never saw what it was to predict. */
+lmu_status graph_observe(Graph *g, const Run *run);
+bool graph_observes(const Graph *g); /* whether there is anything to note */
 /* LMU_USAGE, as a run would, if a stream of this graph cannot go on until it has read so many tokens. */
 lmu_status graph_check_reach(const Graph *g, int64_t tokens);
 

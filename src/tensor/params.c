@@ -167,7 +167,8 @@ int64_t params_non_embedding(const Params *params)
 {
     int64_t total = 0;
     for (size_t i = 0; i < params->count; i++)
-        total += params->list[i]->role == PARAM_TABLE ? 0 : params->list[i]->size;
+        if (params->list[i]->role != PARAM_TABLE && params->list[i]->role != PARAM_COUNTS)
+            total += params->list[i]->size;
     return total;
 }
 

@@ -23,6 +23,7 @@ typedef enum ParamRole {
     PARAM_BRANCH, /* a matrix whose product ends a branch that is added to the residual stream */
     PARAM_VECTOR, /* norms, biases, the Legendre vectors: no decay */
     PARAM_TABLE,  /* token and position tables: decay, but not among the non-embedding parameters */
+    PARAM_COUNTS, /* what training notes of its text (graph_observe): no gradient, not among the non-embedding parameters */
 } ParamRole;
 
 typedef struct Param {
@@ -68,7 +69,7 @@ void params_write_begin(Params *params);
 void params_write_end(Params *params);
 
 int64_t params_total(const Params *params);         /* all numbers, without padding */
-int64_t params_non_embedding(const Params *params); /* all but the token and position tables */
+int64_t params_non_embedding(const Params *params); /* all but tables and counts */
 
 /* A form of one parameter: so many bytes that `build` fills by kernels from the parameter's values. One (param, build) pair is
  * registered once, however many graphs ask; it takes memory when the first of them is planned. The values themselves stay: a

@@ -42,8 +42,10 @@ static void buffer_live(Buffer *buffer, int step)
 /* Marks the tensors whose gradient is wanted, in building order. */
 static void plan_wanted(Graph *g)
 {
-    for (Tensor *tensor = g->tensors; tensor; tensor = tensor->next)
-        tensor->wanted = g->mode == GRAPH_TRAIN && (tensor->kind == TENSOR_PARAM || tensor->differentiable);
+    for (Tensor *tensor = g->tensors; tensor; tensor = tensor->next) {
+        bool learnt = tensor->kind == TENSOR_PARAM && tensor->param->role != PARAM_COUNTS;
+        tensor->wanted = g->mode == GRAPH_TRAIN && (learnt || tensor->differentiable);
+    }
     for (Node *node = g->first; node; node = node->next)
         for (int i = 0; i < node->inputs; i++)
             node->out->wanted = node->out->wanted || node->in[i]->wanted;

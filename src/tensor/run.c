@@ -176,6 +176,31 @@ lmu_status graph_run(Graph *g, const Run *run)
     return LMU_OK;
 }
 
+bool graph_observes(const Graph *g)
+{
+    bool any = false;
+    for (const Node *node = g->first; node; node = node->next)
+        any |= node->op->observe != NULL;
+    return any;
+}
+
+lmu_status graph_observe(Graph *g, const Run *run)
+{
+    Run plain = *run;
+    plain.state = NULL;
+    TRY(run_check(g, &plain));
+    g->run = &plain;
+    if (g->ids)
+        KERNEL(g->backend, put_bytes, (size_t)g->current.tokens * sizeof(int32_t), run->ids, tensor_data(g, g->ids));
+    params_write_begin(g->params);
+    for (Node *node = g->first; node; node = node->next)
+        if (node->op->observe)
+            node->op->observe(g, &(Step){.node = node});
+    params_write_end(g->params);
+    g->run = NULL;
+    return LMU_OK;
+}
+
 lmu_status graph_put(Graph *g, Tensor *tensor, int64_t numbers, const double *values)
 {
     int64_t limit = tensor_stride(tensor) * (tensor->lead == LEAD_NONE ? 1 : tensor->shape[0]);

@@ -28,6 +28,17 @@ static bool decays(const Param *param)
     return param->role != PARAM_VECTOR;
 }
 
+typedef enum Mover { MOVED_BY_NONE, MOVED_BY_MUON, MOVED_BY_ADAMW, MOVED_WITH_DECAY } Mover;
+
+static Mover mover_of(const Muon *muon, const Param *param)
+{
+    if (param->role == PARAM_COUNTS)
+        return MOVED_BY_NONE;
+    if (muon && muon_moves(param))
+        return MOVED_BY_MUON;
+    return decays(param) ? MOVED_WITH_DECAY : MOVED_BY_ADAMW;
+}
+
 /* Parameters first..next-1, which all decay or all do not, in one call. */
 static void adamw_step(Params *params, const TrainConfig *config, size_t first, size_t next, const AdamW *adamw)
 {
@@ -53,12 +64,13 @@ void optimiser_step(Params *params, const TrainConfig *config, Muon *muon, doubl
     Param *const *list = params->list;
     params_write_begin(params);
     for (size_t i = 0, next; i < params->count; i = next) {
+        Mover mover = mover_of(muon, list[i]);
         next = i + 1;
-        if (muon && muon_moves(list[i])) {
+        if (mover == MOVED_BY_MUON)
             muon_step(muon, params, list[i], &orthogonal);
+        if (mover != MOVED_BY_ADAMW && mover != MOVED_WITH_DECAY)
             continue;
-        }
-        while (next < params->count && decays(list[next]) == decays(list[i]) && !(muon && muon_moves(list[next])))
+        while (next < params->count && mover_of(muon, list[next]) == mover)
             next++;
         adamw_step(params, config, i, next, &adamw);
     }

@@ -129,6 +129,10 @@ static void say_outlook(const Trainer *t, double step_seconds)
     progress_say(t->progress, "%s%.0f steps of %s tokens: %.3g passes over %s tokens",
                  t->config->time > 0 ? "about " : "", left, format_count(step_tokens, step, sizeof step),
                  left * step_tokens / whole, format_count(whole, pass, sizeof pass));
+    if (graph_observes(t->graph) && ((double)t->at.step + left) * step_tokens > 1.001 * whole)
+        progress_say(t->progress,
+                     "warning: in a second pass the n-gram table knows what the text goes on with, and the "
+                     "model comes to rely on it: train for one pass, or without --ngram-slots");
 }
 
 lmu_status trainer_outlook(Trainer *t)

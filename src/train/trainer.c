@@ -83,9 +83,10 @@ static void trainer_show(const Trainer *t, int64_t partial)
     progress_report(t->progress, "train", done, total, "tokens", t->at.step > 0 ? note : NULL);
 }
 
-lmu_status trainer_micro_batch(Trainer *t, int64_t first, int rows, bool first_of_step, double *loss)
+/* The batch filled with `rows` windows from sample `first` on. */
+static Run trainer_read(Trainer *t, int64_t first, int rows)
 {
-    int64_t length = t->config->length, tokens = rows * length;
+    int64_t length = t->config->length;
     for (int r = 0; r < rows; r++) {
         windows_read(&t->windows, first + r, t->window);
         memcpy(t->ids + r * length, t->window, (size_t)length * sizeof *t->ids);
@@ -93,14 +94,20 @@ lmu_status trainer_micro_batch(Trainer *t, int64_t first, int rows, bool first_o
         t->count[r] = length;
         t->sample[r] = first + r;
     }
-    Run run = {.rows = rows,
-               .count = t->count,
-               .sample = t->sample,
-               .ids = t->ids,
-               .targets = t->targets,
-               .first_micro_batch = first_of_step,
-               .loss_scale = 1.0 / (double)trainer_step_tokens(t),
-               .key = random_key((uint64_t)t->config->seed, "step", (uint64_t)t->at.step, 0)};
+    return (Run){.rows = rows,
+                 .count = t->count,
+                 .sample = t->sample,
+                 .ids = t->ids,
+                 .targets = t->targets,
+                 .loss_scale = 1.0 / (double)trainer_step_tokens(t),
+                 .key = random_key((uint64_t)t->config->seed, "step", (uint64_t)t->at.step, 0)};
+}
+
+lmu_status trainer_micro_batch(Trainer *t, int64_t first, int rows, bool first_of_step, double *loss)
+{
+    int64_t tokens = rows * t->config->length;
+    Run run = trainer_read(t, first, rows);
+    run.first_micro_batch = first_of_step;
     lanes_enter(t, first, rows, &run);
     TRY(graph_run(t->graph, &run));
     graph_get_f32(t->graph, t->loss, tokens, t->losses);
@@ -126,6 +133,18 @@ static lmu_status trainer_gradient(Trainer *t, double *loss)
     return LMU_OK;
 }
 
+/* What the model counts, it counts of a step's text when the step is done. */
+static lmu_status trainer_observe(Trainer *t, int64_t step)
+{
+    int64_t batch = t->config->batch;
+    for (int64_t done = 0; done < batch && graph_observes(t->graph); done += t->micro) {
+        int rows = (int)(batch - done < t->micro ? batch - done : t->micro);
+        Run run = trainer_read(t, step * batch + done, rows);
+        TRY(graph_observe(t->graph, &run));
+    }
+    return LMU_OK;
+}
+
 static lmu_status trainer_step(Trainer *t)
 {
     const TrainConfig *c = t->config;
@@ -139,6 +158,7 @@ static lmu_status trainer_step(Trainer *t)
     t->at.rate = schedule_rate(c, t->at.step, spent, trainer_warm(t, spent));
     double scale = c->clip > 0 && norm > c->clip ? c->clip / norm : 1;
     optimiser_step(t->model->params, c, t->muon, t->at.rate, scale, ++t->at.step);
+    TRY(trainer_observe(t, t->at.step - 1));
     lanes_advance(t);
     t->at.sum_loss += loss;
     t->at.sum_norm += norm;

@@ -217,6 +217,11 @@ refuse 1 "$work/text: holds no model" --from "$work/text" --data "$work/data"
 refuse 2 "the model of $run cannot be changed" --from "$run" --data "$work/data" --layers 3
 refuse 2 "--from and --arch both say what the model is" --from "$run" --arch lmu --data "$work/data"
 
+# -- an n-gram table: for one pass ---------------------------------------------------------------------------------------
+train 0 "held-out text: " $tiny --recall 2 --ngram-slots 1k --out "$work/table"
+[ "$(jq '.ngram_slots, .recall' "$work/table/last/config.json" | paste -sd' ')" = "1000 2" ] || complain "--ngram-slots is forgotten"
+train 0 "warning: in a second pass the n-gram table knows" $tiny --ngram-slots 1k --tokens 40k --out "$work/table2"
+
 # -- a file of settings ----------------------------------------------------------------------------------------------
 echo '{"arch": "lmu-paper", "dim": 8, "layers": 2, "theta": [4, 16]}' >"$work/model.json"
 train 0 "model lmu-paper" --config "$work/model.json" --data "$work/data" --length 16 --tokens 1k --out "$work/config"

@@ -416,15 +416,20 @@ static void tables(int64_t d)
 {
     static const int32_t ids[9] = {3, 0, -1, 6, 3, 3, -5, 0, 5};
     Pair table = pair_new(7 * d), y = pair_new(9 * d), dy = pair_new(9 * d);
-    BOTH(gather, 9, d, ids, V(table), V(y));
+    Pair weight = pair_new(9), weighted = pair_new(3 * d);
+    BOTH(gather, 9, 1, d, ids, NULL, V(table), V(y));
     check(&y, 0, "gather");
+    BOTH(gather, 3, 3, d, ids, V(weight), V(table), V(weighted));
+    check(&weighted, ROUNDING, "weighted gather");
     for (int add = 0; add < 2; add++) {
         Pair dtable = pair_new(7 * d);
-        BOTH(gather_back, 9, 7, d, ids, V(dy), V(dtable), add);
+        BOTH(gather_back, 9, 1, 7, d, ids, NULL, V(dy), V(dtable), add);
+        BOTH(gather_back, 3, 3, 7, d, ids, V(weight), V(dy), V(dtable), true);
         check(&dtable, ROUNDING, "gradient of a table");
     }
     pair_free(&table);
     pair_free(&dy);
+    pair_free(&weight);
 }
 
 static void losses(int64_t v)

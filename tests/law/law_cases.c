@@ -32,6 +32,15 @@ static Tensor *apply_recall(LawModel *m, Tensor *x)
     return op_recall(m->g, x, param(m, "table", 2, c->vocabulary, c->d, 1), c->order, c->window);
 }
 
+static Tensor *apply_ngram(LawModel *m, Tensor *x)
+{
+    enum { SLOTS = 5, WAYS = 2 };
+    const LawCase *c = m->law;
+    Tensor *counts = graph_param(m->g, "counts", 3, (int64_t[]){c->order, SLOTS, 1 + 2 * WAYS},
+                                 (Init){.kind = INIT_ZEROS}, PARAM_COUNTS);
+    return op_ngram(m->g, x, param(m, "table", 2, c->vocabulary, c->d, 1), counts, WAYS);
+}
+
 static Tensor *apply_linear(LawModel *m, Tensor *x)
 {
     const LawCase *c = m->law;
@@ -190,6 +199,7 @@ static Tensor *apply_block(LawModel *m, Tensor *ids)
 
 #define EMBEDDING .op = &operator_embedding, .apply = apply_embedding, .takes_ids = true
 #define RECALL .op = &operator_recall, .apply = apply_recall, .takes_ids = true
+#define NGRAM .op = &operator_ngram, .apply = apply_ngram, .takes_ids = true
 #define LINEAR .op = &operator_linear, .apply = apply_linear
 #define ADD .op = &operator_add, .apply = apply_add
 #define MULTIPLY .op = &operator_multiply, .apply = apply_multiply
@@ -212,6 +222,8 @@ const LawCase law_cases[] = {
     {"embedding of 517", EMBEDDING, .d = 33, .vocabulary = 517},
     {"recall of 3 orders in a window of 7", RECALL, .d = 7, .vocabulary = 3, .order = 3, .window = 7, .missing = true},
     {"recall beyond the text", RECALL, .d = 33, .vocabulary = 5, .order = 1, .window = 50},
+    {"n-gram table", NGRAM, .d = 7, .vocabulary = 3, .order = 1, .missing = true},
+    {"n-gram table of 3 orders", NGRAM, .d = 33, .vocabulary = 3, .order = 3},
     {"linear with bias", LINEAR, .d = 7, .out = 19, .bias = true},
     {"linear", LINEAR, .d = 33, .out = 7},
     {"add", ADD, .d = 19},

@@ -91,13 +91,16 @@ static double parameter_error(Probe *p, int which, uint64_t draw)
     int64_t numbers = 0;
     for (size_t k = 0; k < params->count; k++) {
         const Param *param = params->list[k];
-        for (int64_t i = param->offset; (which == WHOLE || which == (int)k) && i < param->offset + param->size; i++) {
+        bool moves = (which == WHOLE || which == (int)k) && param->role != PARAM_COUNTS;
+        for (int64_t i = param->offset; moves && i < param->offset + param->size; i++) {
             p->direction[i] = random_normal(random_key(draw, "direction", k, 0), (uint64_t)i);
             square += p->direction[i] * p->direction[i];
             gradient += p->gradient[i] * p->gradient[i];
             numbers++;
         }
     }
+    if (numbers == 0)
+        return 0; /* counts have no gradient */
     for (int64_t i = 0; i < params->length; i++) {
         p->direction[i] /= sqrt(square);
         exact += p->direction[i] * p->gradient[i];

@@ -94,6 +94,8 @@ static const struct {
     {"lmu-attention with n-gram heads, window 5", "lmu-attention", "recall=2 window=5"},
     {"transformer with n-gram heads", "transformer", "recall=3"},
     {"lstm with an n-gram head", "lstm", "recall=1 context=7"},
+    {"lmu with n-gram heads and table", "lmu", "recall=2 ngram_slots=50"},
+    {"transformer-modern with an n-gram table", "transformer-modern", "ngram_slots=9"},
 };
 
 const LawCase *law_every(void)

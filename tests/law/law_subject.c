@@ -33,8 +33,26 @@ void *law_new(size_t count, size_t size)
 /* -- opening ----------------------------------------------------------------------------------------------------- */
 
 /* And projections that start at zero are drawn: what lies behind them would not be seen. */
+/* Counts of a text of random ids. */
+static void fill_counts(Params *params, const Param *param)
+{
+    enum { COUNTED = 400, VARIETY = 3 };
+    NgramShape shape = {param->shape[0], (param->shape[2] - 1) / 2, param->shape[1]};
+    int64_t offset[] = {0, COUNTED}, none = 0, chunk[] = {0, 0};
+    Rows rows = {1, COUNTED, offset, &none, &none, &none, chunk};
+    int32_t ids[COUNTED];
+    for (int64_t i = 0; i < COUNTED; i++)
+        ids[i] = (int32_t)random_below(random_key(SEED, "law counts", 0, 0), (uint64_t)i, VARIETY);
+    params_write_begin(params);
+    KERNEL(params->backend, ngram_note, &shape, &rows, ids, real_at(params->backend, params->values, param->offset));
+    params_write_end(params);
+}
+
 static void round_parameters(Params *params)
 {
+    for (size_t k = 0; k < params->count; k++)
+        if (params->list[k]->role == PARAM_COUNTS)
+            fill_counts(params, params->list[k]);
     double *values = law_new((size_t)params->length, sizeof *values);
     KERNEL(params->backend, get_f64, params->length, params->values, values);
     for (size_t k = 0; k < params->count; k++) {

@@ -16,6 +16,8 @@ static lmu_status run(const char *name, bool resume, bool guarded, Listener *lis
     ModelConfig model = small_config("lmu");
     const char *out = scratch_path(name);
     model.dropout = 0.1;
+    model.recall = 2;
+    model.ngram_slots = 40;
     config.data = strdup(scratch_path("corpus"));
     config.length = 16;
     config.batch = 5;
@@ -124,6 +126,39 @@ static void test_guarded_evaluation(void **state)
     backend_close(backend);
 }
 
+/* The n-gram table of a run is that of its windows, each counted once and in their order. */
+static void test_counts(void **state)
+{
+    (void)state;
+    enum { LENGTH = 16, SAMPLES = 8 * 5 };
+    Backend *backend;
+    Model *model;
+    Shard text;
+    Windows windows;
+    void *counted;
+    assert_done(backend_open(BACKEND_CPU, 1, false, &backend));
+    assert_done(model_load(backend, scratch_path("plain/last"), &model));
+    const Param *counts = params_find(model->params, "ngram.counts");
+    assert_non_null(counts);
+    NgramShape shape = {counts->shape[0], (counts->shape[2] - 1) / 2, counts->shape[1]};
+    size_t bytes = (size_t)counts->size * backend->real_size;
+    assert_done(backend_alloc(backend, bytes, &counted));
+    assert_done(shard_open(scratch_path("corpus/train.bin"), &text));
+    assert_done(windows_open(&text, LENGTH, 0, &windows));
+    for (int64_t sample = 0; sample < SAMPLES; sample++) {
+        int32_t window[LENGTH + 1];
+        int64_t offset[] = {0, LENGTH}, none = 0, chunk[] = {0, 1};
+        Rows rows = {1, LENGTH, offset, &none, &none, &none, chunk};
+        windows_read(&windows, sample, window);
+        KERNEL(backend, ngram_note, &shape, &rows, window, counted);
+    }
+    assert_memory_equal(counted, real_at(backend, model->params->values, counts->offset), bytes);
+    backend_free(backend, counted);
+    shard_close(&text);
+    model_close(model);
+    backend_close(backend);
+}
+
 /* Stopped after a micro-batch, after a step, after the last step: resumed, and resumed once more, it is the unbroken run. */
 static void test_stopped(void **state)
 {
@@ -202,11 +237,8 @@ static int setup(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_guarded),
-        cmocka_unit_test(test_trunk),
-        cmocka_unit_test(test_guarded_evaluation),
-        cmocka_unit_test(test_stopped),
-        cmocka_unit_test(test_stopped_evaluation),
+        cmocka_unit_test(test_guarded), cmocka_unit_test(test_trunk),   cmocka_unit_test(test_guarded_evaluation),
+        cmocka_unit_test(test_counts),  cmocka_unit_test(test_stopped), cmocka_unit_test(test_stopped_evaluation),
         cmocka_unit_test(test_muon),
     };
     return cmocka_run_group_tests(tests, setup, scratch_close);

@@ -1,25 +1,24 @@
 /* Tables and the loss. */
 
-static void gather(Backend *b, int64_t n, int64_t d, const int32_t *ids, const Real *TABLE, Real *Y)
+static void gather(Backend *b, int64_t n, int64_t bag, int64_t d, const int32_t *ids, const Real *WEIGHT,
+                   const Real *TABLE, Real *Y)
 {
     (void)b;
-    for (int64_t i = 0; i < n; i++)
-        if (ids[i] >= 0)
-            memcpy(OUT(Y) + i * d, IN(TABLE) + ids[i] * d, (size_t)d * sizeof(real));
-        else
-            memset(OUT(Y) + i * d, 0, (size_t)d * sizeof(real));
+    memset(Y, 0, (size_t)(n * d) * sizeof(real));
+    for (int64_t k = 0; k < n * bag; k++)
+        for (int64_t j = 0; ids[k] >= 0 && j < d; j++)
+            OUT(Y)[k / bag * d + j] += (WEIGHT ? IN(WEIGHT)[k] : 1) * IN(TABLE)[ids[k] * d + j];
 }
 
-static void gather_back(Backend *b, int64_t n, int64_t v, int64_t d, const int32_t *ids, const Real *DY, Real *DTABLE,
-                        bool add)
+static void gather_back(Backend *b, int64_t n, int64_t bag, int64_t v, int64_t d, const int32_t *ids,
+                        const Real *WEIGHT, const Real *DY, Real *DTABLE, bool add)
 {
     (void)b;
     if (!add)
         memset(DTABLE, 0, (size_t)(v * d) * sizeof(real));
-    for (int64_t i = 0; i < n; i++)
-        if (ids[i] >= 0)
-            for (int64_t j = 0; j < d; j++)
-                OUT(DTABLE)[ids[i] * d + j] += IN(DY)[i * d + j];
+    for (int64_t k = 0; k < n * bag; k++)
+        for (int64_t j = 0; ids[k] >= 0 && j < d; j++)
+            OUT(DTABLE)[ids[k] * d + j] += (WEIGHT ? IN(WEIGHT)[k] : 1) * IN(DY)[k / bag * d + j];
 }
 
 static void cross_entropy(Backend *b, int64_t n, int64_t v, Real *LOGITS, const int32_t *targets, double factor,

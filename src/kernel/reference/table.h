@@ -7,7 +7,7 @@
 .product = product, .product_workspace = product_workspace, .to_bf16 = to_bf16, .column_sum = column_sum, .packed_bytes = packed_bytes, .pack = pack, .product_rows = product_rows,
 .packed_bytes_bf16 = packed_bytes_bf16, .pack_bf16 = pack_bf16, .product_rows_bf16 = product_rows_bf16,
 .product_rows_bf16_workspace = product_rows_bf16_workspace,
-.gather = gather, .gather_back = gather_back, .recall = recall, .recall_keep = recall_keep, .recall_workspace = recall_workspace, .cross_entropy = cross_entropy, .legendre_scan = legendre_scan,
+.gather = gather, .gather_back = gather_back, .recall = recall, .recall_keep = recall_keep, .recall_workspace = recall_workspace, .ngram_find = ngram_find, .ngram_note = ngram_note, .cross_entropy = cross_entropy, .legendre_scan = legendre_scan,
 .legendre_memory = legendre_memory, .legendre_memory_back = legendre_memory_back,
 .legendre_convolve = legendre_convolve, .legendre_convolve_back = legendre_convolve_back,
 .legendre_convolve_workspace = legendre_convolve_workspace,

@@ -46,36 +46,44 @@ static void cross_entropy(Backend *b, int64_t n, int64_t v, Real *LOGITS, const 
         cross_entropy_row((float *)LOGITS + i * v, v, targets[i], (float)scale, dlogits, i * v, (float *)LOSS + i);
 }
 
-static void gather(Backend *b, int64_t n, int64_t d, const int32_t *ids, const Real *TABLE, Real *Y)
+static void gather(Backend *b, int64_t n, int64_t bag, int64_t d, const int32_t *ids, const Real *WEIGHT,
+                   const Real *TABLE, Real *Y)
 {
-    PARALLEL_FOR(n * d)
+    const float *weight = (const float *)WEIGHT;
+    PARALLEL_FOR(n * bag * d)
     for (int64_t i = 0; i < n; i++) {
         float *y = (float *)Y + i * d;
-        if (ids[i] >= 0)
-            memcpy(y, (const float *)TABLE + ids[i] * d, (size_t)d * sizeof *y);
-        else
-            memset(y, 0, (size_t)d * sizeof *y);
+        memset(y, 0, (size_t)d * sizeof *y);
+        for (int64_t k = i * bag; k < (i + 1) * bag; k++) {
+            const float *row = (const float *)TABLE + ids[k] * d, factor = weight ? weight[k] : 1;
+            if (ids[k] >= 0)
+#pragma omp simd
+                for (int64_t j = 0; j < d; j++)
+                    y[j] += factor * row[j];
+        }
     }
 }
 
 #define COLUMNS 64
 
 /* A thread owns whole columns, so rows are added in their order whatever the number of threads. */
-static void gather_back(Backend *b, int64_t n, int64_t v, int64_t d, const int32_t *ids, const Real *DY, Real *DTABLE,
-                        bool add)
+static void gather_back(Backend *b, int64_t n, int64_t bag, int64_t v, int64_t d, const int32_t *ids,
+                        const Real *WEIGHT, const Real *DY, Real *DTABLE, bool add)
 {
-    const float *dy = (const float *)DY;
+    const float *dy = (const float *)DY, *weight = (const float *)WEIGHT;
     float *dtable = (float *)DTABLE;
     if (!add)
         memset(dtable, 0, (size_t)(v * d) * sizeof *dtable);
-    PARALLEL_FOR(n * d)
+    PARALLEL_FOR(n * bag * d)
     for (int64_t first = 0; first < d; first += COLUMNS) {
         int64_t end = d - first < COLUMNS ? d : first + COLUMNS;
-        for (int64_t i = 0; i < n; i++)
-            if (ids[i] >= 0)
+        for (int64_t k = 0; k < n * bag; k++) {
+            float factor = weight ? weight[k] : 1;
+            if (ids[k] >= 0)
 #pragma omp simd
                 for (int64_t j = first; j < end; j++)
-                    dtable[ids[i] * d + j] += dy[i * d + j];
+                    dtable[ids[k] * d + j] += factor * dy[k / bag * d + j];
+        }
     }
 }
 
