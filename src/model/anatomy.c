@@ -51,15 +51,15 @@ lmu_status model_outline(Model *model, GraphMode mode, int flags, int rows, int6
     memset(out, 0, sizeof *out);
     if (rows < 1 || length < 1 || length > ((int64_t)1 << 40) / rows)
         return error_set(LMU_USAGE, "%d rows of %lld tokens cannot be planned", rows, (long long)length);
-    int64_t real = (int64_t)model->backend->real_size, vector = model->params->length * real;
+    int64_t real = (int64_t)model->backend->real_size, learnt = model->params->learnt * real;
     TRY(model_graph(model, mode, rows, rows * length, flags | GRAPH_OUTLINE, &g, &result));
     lmu_status status = graph_summary(g, length, &summary);
     *out = (MemoryPlan){.rows = rows,
                         .tokens = rows * length,
-                        .parameters = vector,
+                        .parameters = model->params->length * real,
                         .derived = (int64_t)summary.derived,
-                        .gradients = mode == GRAPH_TRAIN ? vector : 0,
-                        .moments = mode == GRAPH_TRAIN ? 2 * vector : 0,
+                        .gradients = mode == GRAPH_TRAIN ? learnt : 0,
+                        .moments = mode == GRAPH_TRAIN ? 2 * learnt : 0,
                         .activations = (int64_t)summary.activations,
                         .constants = (int64_t)summary.constants,
                         .largest = graph_largest_buffer(g) * real,

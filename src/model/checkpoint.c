@@ -14,7 +14,7 @@ typedef struct VectorFile {
     const Params *params;
     const ParamVector *vectors;
     SafetensorsTensor *tensors;
-    size_t count;
+    size_t count, each; /* tensors; of a vector: those of gradients and moments have no counts */
     char *names;
 } VectorFile;
 
@@ -22,7 +22,8 @@ typedef struct VectorFile {
 
 static lmu_status vector_file_open(const Params *params, const ParamVector *vectors, size_t count, VectorFile *file)
 {
-    *file = (VectorFile){.params = params, .vectors = vectors, .count = count * params->count};
+    size_t each = vectors[0].vector == params->values ? params->count : params->learnt_count;
+    *file = (VectorFile){.params = params, .vectors = vectors, .count = count * each, .each = each};
     TRY(memory_new(&file->tensors, file->count, sizeof *file->tensors, "a checkpoint"));
     lmu_status status = memory_new(&file->names, file->count, NAME_LENGTH, "a checkpoint");
     if (status != LMU_OK) {
@@ -30,9 +31,9 @@ static lmu_status vector_file_open(const Params *params, const ParamVector *vect
         return status;
     }
     for (size_t i = 0; i < file->count; i++) {
-        const Param *param = params->list[i % params->count];
+        const Param *param = params->list[i % each];
         char *name = file->names + i * NAME_LENGTH;
-        snprintf(name, NAME_LENGTH, "%s%s", vectors[i / params->count].prefix, param->name);
+        snprintf(name, NAME_LENGTH, "%s%s", vectors[i / each].prefix, param->name);
         file->tensors[i] = (SafetensorsTensor){.name = name, .type = SAFETENSORS_F32, .rank = param->rank};
         memcpy(file->tensors[i].shape, param->shape, (size_t)param->rank * sizeof *param->shape);
     }
@@ -48,8 +49,8 @@ static void vector_file_close(VectorFile *file)
 /* Where the numbers of tensor `index` lie. */
 static Real *vector_file_at(const VectorFile *file, size_t index)
 {
-    const Param *param = file->params->list[index % file->params->count];
-    return real_at(file->params->backend, file->vectors[index / file->params->count].vector, param->offset);
+    const Param *param = file->params->list[index % file->each];
+    return real_at(file->params->backend, file->vectors[index / file->each].vector, param->offset);
 }
 
 static lmu_status read_piece(void *context, const SafetensorsTensor *tensor, size_t offset, size_t size, void *out)
@@ -110,7 +111,7 @@ lmu_status params_load(const Params *params, const ParamVector *vectors, size_t 
     if (surplus)
         status = error_set(LMU_MISMATCH, "%s: tensor %s has no place in this model", path, surplus);
     for (size_t i = 0; status == LMU_OK && i < file.count; i++)
-        KERNEL(params->backend, put_f32, params->list[i % params->count]->size, file.tensors[i].data,
+        KERNEL(params->backend, put_f32, params->list[i % file.each]->size, file.tensors[i].data,
                vector_file_at(&file, i));
     vector_file_close(&file);
     safetensors_close(stored);

@@ -53,6 +53,11 @@ Param *params_find(const Params *params, const char *name)
     return NULL;
 }
 
+static int64_t padded_size(const Param *param)
+{
+    return (param->size + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+}
+
 static lmu_status params_add(Params *params, const char *name, int rank, const int64_t *shape, Init init,
                              ParamRole role, Param **out)
 {
@@ -72,10 +77,15 @@ static lmu_status params_add(Params *params, const char *name, int rank, const i
     param->rank = rank;
     memcpy(param->shape, shape, (size_t)rank * sizeof *shape);
     param->size = size;
+    int64_t padded = padded_size(param);
     param->offset = params->length;
     param->init = init;
     param->role = role;
-    params->length += (size + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    params->length += padded;
+    if (role != PARAM_COUNTS) {
+        params->learnt += padded;
+        params->learnt_count++;
+    }
     params->list[params->count++] = param;
     *out = param;
     return LMU_OK;
@@ -115,9 +125,30 @@ static void param_draw(const Param *param, uint64_t seed, double *values)
         }
 }
 
+/* Counts go behind all others: gradients and moments end before them. */
+static lmu_status params_lay(Params *params)
+{
+    Param **laid;
+    size_t count = 0;
+    TRY(memory_new(&laid, params->count, sizeof *laid, "parameters"));
+    for (int counts = 0; counts < 2; counts++)
+        for (size_t i = 0; i < params->count; i++)
+            if ((params->list[i]->role == PARAM_COUNTS) == counts)
+                laid[count++] = params->list[i];
+    params->length = 0;
+    for (size_t i = 0; i < count; i++) {
+        laid[i]->offset = params->length;
+        params->length += padded_size(laid[i]);
+    }
+    memcpy(params->list, laid, count * sizeof *laid);
+    free(laid);
+    return LMU_OK;
+}
+
 lmu_status params_seal(Params *params, uint64_t seed)
 {
     Backend *backend = params->backend;
+    TRY(params_lay(params));
     TRY(backend_alloc(backend, (size_t)params->length * backend->real_size, &params->values));
     int64_t largest = 0;
     for (size_t i = 0; i < params->count; i++)
@@ -138,7 +169,7 @@ lmu_status params_seal(Params *params, uint64_t seed)
 
 lmu_status params_train(Params *params)
 {
-    size_t bytes = (size_t)params->length * params->backend->real_size;
+    size_t bytes = (size_t)params->learnt * params->backend->real_size;
     TRY(backend_alloc(params->backend, bytes, &params->gradients));
     TRY(backend_alloc(params->backend, bytes, &params->first_moment));
     return backend_alloc(params->backend, bytes, &params->second_moment);

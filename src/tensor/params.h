@@ -40,9 +40,11 @@ typedef struct Derived Derived;
 
 typedef struct Params {
     Backend *backend;
-    Param **list;
+    Param **list; /* when sealed, PARAM_COUNTS are the last */
     size_t count, capacity;
-    int64_t length; /* of the vectors: sizes with padding, which stays 0 */
+    size_t learnt_count; /* all but PARAM_COUNTS */
+    int64_t length,
+        learnt; /* of the values, and of the other vectors, which have no counts: sizes with padding, which stays 0 */
     bool sealed;
     Real *values, *gradients, *first_moment, *second_moment;
     uint64_t generation; /* of the values: grows with every params_write_end */

@@ -19,7 +19,7 @@ double schedule_rate(const TrainConfig *config, int64_t step, double spent, doub
 double optimiser_norm(const Params *params)
 {
     double squares;
-    KERNEL(params->backend, sum_squares, params->length, params->gradients, &squares);
+    KERNEL(params->backend, sum_squares, params->learnt, params->gradients, &squares);
     return sqrt(squares);
 }
 
@@ -28,24 +28,13 @@ static bool decays(const Param *param)
     return param->role != PARAM_VECTOR;
 }
 
-typedef enum Mover { MOVED_BY_NONE, MOVED_BY_MUON, MOVED_BY_ADAMW, MOVED_WITH_DECAY } Mover;
-
-static Mover mover_of(const Muon *muon, const Param *param)
-{
-    if (param->role == PARAM_COUNTS)
-        return MOVED_BY_NONE;
-    if (muon && muon_moves(param))
-        return MOVED_BY_MUON;
-    return decays(param) ? MOVED_WITH_DECAY : MOVED_BY_ADAMW;
-}
-
 /* Parameters first..next-1, which all decay or all do not, in one call. */
 static void adamw_step(Params *params, const TrainConfig *config, size_t first, size_t next, const AdamW *adamw)
 {
     Backend *b = params->backend;
     AdamW step = *adamw;
     int64_t start = params->list[first]->offset,
-            end = next < params->count ? params->list[next]->offset : params->length;
+            end = next < params->learnt_count ? params->list[next]->offset : params->learnt;
     step.decay = decays(params->list[first]) ? config->weight_decay : 0;
     KERNEL(b, adamw, end - start, &step, real_at(b, params->values, start), real_at(b, params->gradients, start),
            real_at(b, params->first_moment, start), real_at(b, params->second_moment, start));
@@ -63,14 +52,14 @@ void optimiser_step(Params *params, const TrainConfig *config, Muon *muon, doubl
         .rate = rate, .decay = config->weight_decay, .momentum = config->momentum, .gradient_scale = scale};
     Param *const *list = params->list;
     params_write_begin(params);
-    for (size_t i = 0, next; i < params->count; i = next) {
-        Mover mover = mover_of(muon, list[i]);
+    for (size_t i = 0, next; i < params->learnt_count; i = next) {
         next = i + 1;
-        if (mover == MOVED_BY_MUON)
+        if (muon && muon_moves(list[i])) {
             muon_step(muon, params, list[i], &orthogonal);
-        if (mover != MOVED_BY_ADAMW && mover != MOVED_WITH_DECAY)
             continue;
-        while (next < params->count && mover_of(muon, list[next]) == mover)
+        }
+        while (next < params->learnt_count && decays(list[next]) == decays(list[i]) &&
+               !(muon && muon_moves(list[next])))
             next++;
         adamw_step(params, config, i, next, &adamw);
     }

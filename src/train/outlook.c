@@ -16,8 +16,8 @@
 static double pending_bytes(const Trainer *t)
 {
     const Params *p = t->model->params;
-    int vectors = !p->values + !p->gradients + !p->first_moment + !p->second_moment;
-    return vectors * (double)p->length * (double)t->backend->real_size;
+    int vectors = !p->gradients + !p->first_moment + !p->second_moment;
+    return (vectors * (double)p->learnt + (p->values ? 0 : (double)p->length)) * (double)t->backend->real_size;
 }
 
 /* Bytes that training will touch beside what the process holds anyway; before the graphs are planned, a lower bound. */

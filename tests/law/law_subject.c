@@ -304,7 +304,7 @@ double subject_value(const LawSubject *s, const LawBatch *batch, double *magnitu
 
 void subject_gradients(const LawSubject *s, double *values)
 {
-    KERNEL(s->backend, get_f64, s->params->length, s->params->gradients, values);
+    KERNEL(s->backend, get_f64, s->params->learnt, s->params->gradients, values);
 }
 
 void subject_input_gradient(const LawSubject *s, const LawBatch *batch, int input, double *values)

@@ -139,6 +139,26 @@ static void layout_is_aligned_and_padded_with_zeros(void **state)
     store_close(&s);
 }
 
+/* Gradients and moments have no counts: these go to the end, whoever named them first. */
+static void counts_stand_last(void **state)
+{
+    (void)state;
+    Store s = store_open(BACKEND_CPU);
+    const Param *counts = add(&s, "counts", 3, 7, zeros, PARAM_COUNTS), *a = add(&s, "a", 5, 7, ones, PARAM_MATRIX);
+    const Param *b = add(&s, "b", 1, 0, ones, PARAM_VECTOR);
+    assert_int_equal(params_seal(s.params, 1), LMU_OK);
+    assert_int_equal(a->offset, 0);
+    assert_int_equal(b->offset, 48);
+    assert_int_equal(counts->offset, 64);
+    assert_int_equal(s.params->learnt, 64);
+    assert_int_equal(s.params->length, 96);
+    assert_int_equal(s.params->learnt_count, 2);
+    assert_true(s.params->list[2] == counts && params_find(s.params, "counts") == counts);
+    assert_int_equal(params_total(s.params), 21 + 35 + 1);
+    assert_int_equal(params_non_embedding(s.params), 35 + 1);
+    store_close(&s);
+}
+
 static void parameters_are_counted(void **state)
 {
     (void)state;
@@ -236,6 +256,7 @@ int main(void)
         cmocka_unit_test(draws_do_not_depend_on_order),
         cmocka_unit_test(draws_have_their_distribution),
         cmocka_unit_test(layout_is_aligned_and_padded_with_zeros),
+        cmocka_unit_test(counts_stand_last),
         cmocka_unit_test(parameters_are_counted),
         cmocka_unit_test(stores_refuse),
         cmocka_unit_test(derived_forms_follow_the_values),
