@@ -28,6 +28,8 @@ static const Field fields[] = {
         "and --weight-decay serve both"),
     FIELD_REAL_OF(TrainConfig, momentum, "0.95", 0, 0.999999, "factor", "muon: decay of the momentum (Nesterov's)"),
     FIELD_REAL_OF(TrainConfig, learning_rate, "2e-3", 0, 10, "rate", "peak learning rate"),
+    FIELD_REAL_OF(TrainConfig, memory_rate, "1", 0, 1000, "factor",
+                  "learning rate of implicit attention's small matrices and vectors (L, b, p), over --learning-rate"),
     FIELD_COUNT_OF(TrainConfig, warmup, "50", 0, 1e9, "steps", "steps of linear warm-up"),
     FIELD_CHOICE_OF(TrainConfig, schedule, "cosine", SCHEDULES,
                     "course of the learning rate behind the warm-up; wsd: stable at its peak, then a linear decay"),

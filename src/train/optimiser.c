@@ -25,10 +25,16 @@ double optimiser_norm(const Params *params)
 
 static bool decays(const Param *param)
 {
-    return param->role != PARAM_VECTOR;
+    return param->role != PARAM_VECTOR && param->role != PARAM_MEMORY;
 }
 
-/* Parameters first..next-1, which all decay or all do not, in one call. */
+/* Whether AdamW moves both alike. */
+static bool alike(const Param *a, const Param *b)
+{
+    return decays(a) == decays(b) && (a->role == PARAM_MEMORY) == (b->role == PARAM_MEMORY);
+}
+
+/* Parameters first..next-1, which are all alike, in one call. */
 static void adamw_step(Params *params, const TrainConfig *config, size_t first, size_t next, const AdamW *adamw)
 {
     Backend *b = params->backend;
@@ -36,6 +42,7 @@ static void adamw_step(Params *params, const TrainConfig *config, size_t first, 
     int64_t start = params->list[first]->offset,
             end = next < params->learnt_count ? params->list[next]->offset : params->learnt;
     step.decay = decays(params->list[first]) ? config->weight_decay : 0;
+    step.rate *= params->list[first]->role == PARAM_MEMORY ? config->memory_rate : 1;
     KERNEL(b, adamw, end - start, &step, real_at(b, params->values, start), real_at(b, params->gradients, start),
            real_at(b, params->first_moment, start), real_at(b, params->second_moment, start));
 }
@@ -58,8 +65,7 @@ void optimiser_step(Params *params, const TrainConfig *config, Muon *muon, doubl
             muon_step(muon, params, list[i], &orthogonal);
             continue;
         }
-        while (next < params->learnt_count && decays(list[next]) == decays(list[i]) &&
-               !(muon && muon_moves(list[next])))
+        while (next < params->learnt_count && alike(list[next], list[i]) && !(muon && muon_moves(list[next])))
             next++;
         adamw_step(params, config, i, next, &adamw);
     }

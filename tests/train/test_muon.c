@@ -275,9 +275,10 @@ static void test_moved_by_name(void **state)
         for (size_t p = 0; p < params->count; p++) {
             const Param *param = params->list[p];
             bool moves = moved_by_name(param->name);
+            bool decays = param->role != PARAM_VECTOR && param->role != PARAM_MEMORY;
             moved += moves;
             for (int64_t i = param->offset, end = i + param->size; i < end; i++)
-                if ((second[i] == 0) != moves || values[i] != (param->role == PARAM_VECTOR ? 1 : 0.5))
+                if ((second[i] == 0) != moves || values[i] != (decays ? 0.5 : 1))
                     fail_msg("%s: %s is %s by Muon, and became %g", architectures[a]->name, param->name,
                              second[i] == 0 ? "moved" : "not moved", values[i]);
         }

@@ -27,10 +27,10 @@ static Params *odd_parameters(Backend *backend)
         int rank;
         int64_t shape[2];
         ParamRole role;
-    } list[] = {{"table", 2, {5, 3}, PARAM_TABLE}, {"norm", 1, {7}, PARAM_VECTOR},
-                {"bias", 1, {1}, PARAM_VECTOR},    {"square", 2, {13, 13}, PARAM_MATRIX},
-                {"last", 1, {33}, PARAM_VECTOR},   {"large", 2, {301, 400}, PARAM_MATRIX},
-                {"other", 2, {3, 1}, PARAM_MATRIX}};
+    } list[] = {
+        {"table", 2, {5, 3}, PARAM_TABLE},     {"norm", 1, {7}, PARAM_VECTOR},  {"bias", 1, {1}, PARAM_VECTOR},
+        {"square", 2, {13, 13}, PARAM_MATRIX}, {"last", 1, {33}, PARAM_VECTOR}, {"large", 2, {301, 400}, PARAM_MATRIX},
+        {"other", 2, {3, 1}, PARAM_MATRIX},    {"pool", 1, {5}, PARAM_MEMORY},  {"gain", 1, {4}, PARAM_VECTOR}};
     Params *params;
     Param *param;
     assert_done(params_open(backend, &params));
@@ -62,6 +62,7 @@ static void check_steps(BackendKind kind, double tolerance)
     Params *params = odd_parameters(backend);
     TrainConfig config = default_training();
     config.weight_decay = 0.3;
+    config.memory_rate = 0.5;
     double *start = vector_read(params, params->values), *gradients = vector_read(params, params->gradients);
     Reference *reference = calloc((size_t)params->length, sizeof *reference);
     for (int64_t i = 0; i < params->length; i++)
@@ -69,12 +70,14 @@ static void check_steps(BackendKind kind, double tolerance)
     for (int step = 1; step <= STEPS; step++) {
         double rate = 0.01 * step, scale = step % 3 == 0 ? 0.25 : 1;
         draw_gradients(params, gradients, step);
-        for (size_t p = 0; p < params->count; p++)
+        for (size_t p = 0; p < params->count; p++) {
+            ParamRole role = params->list[p]->role;
             for (int64_t i = 0; i < params->list[p]->size; i++) {
                 int64_t at = params->list[p]->offset + i;
-                reference_step(&reference[at], &config, rate, scale * gradients[at],
-                               params->list[p]->role != PARAM_VECTOR, step);
+                reference_step(&reference[at], &config, role == PARAM_MEMORY ? rate / 2 : rate, scale * gradients[at],
+                               role != PARAM_VECTOR && role != PARAM_MEMORY, step);
             }
+        }
         optimiser_step(params, &config, NULL, rate, scale, step);
     }
     double *values = vector_read(params, params->values), *second = vector_read(params, params->second_moment);
@@ -110,9 +113,9 @@ static bool name_ends(const char *name, const char *end)
 /* Matrices and the table by name: whatever is new in an architecture has to be put here by hand. */
 static bool decays_by_name(const char *name)
 {
-    static const char *const ends[] = {"embedding.weight", "position.weight", ".attention.qkv.weight",
-                                       ".out.weight",      ".up.weight",      ".gate.weight",
-                                       ".down.weight",     ".input.weight",   ".recurrent.weight"};
+    static const char *const ends[] = {"embedding.weight",  "position.weight", ".attention.qkv.weight", ".out.weight",
+                                       ".up.weight",        ".gate.weight",    ".down.weight",          ".input.weight",
+                                       ".recurrent.weight", "recall.weight",   "ngram.weight"};
     for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
         if (name_ends(name, ends[i]))
             return true;
@@ -128,7 +131,12 @@ static void test_decay_by_name(void **state)
     TrainConfig config = default_training();
     config.weight_decay = 0.5;
     for (int a = 0; architectures[a]; a++) {
-        Model *model = small_model(backend, architectures[a]->name, 0);
+        ModelConfig small = small_config(architectures[a]->name);
+        Model *model;
+        small.recall = 2;
+        small.ngram_slots = 10;
+        assert_done(model_create(backend, &small, 0, &model));
+        model_config_free(&small);
         Params *params = model->params;
         assert_done(params_train(params));
         params_write_begin(params);
