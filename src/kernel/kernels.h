@@ -79,9 +79,9 @@ typedef struct NewtonSchulz {
 } NewtonSchulz;
 
 /* What followed n-grams in a text, counted in a table [orders x slots x ngram_slot_numbers]: contexts of 2, 3, .. orders + 1 ids are
- * hashed into the slots of their order. A slot holds a check of its context and, for the ids that followed it most often, as far as
- * the counting of Misra & Gries (1982) with so few of them knows, id + 1 and count, in falling order; 0: none. All are whole
- * numbers that a float holds. */
+ * hashed into the slots of their order. A slot holds a fingerprint of its context and, for ids that followed it often, id + 1 and
+ * count, in falling order; 0: none. All are whole numbers that a float holds. There is room for few, much as in Misra & Gries (1982): an id
+ * that has none takes the place of the rarest when it has worn that one's count down, and a context the slot of another. */
 typedef struct NgramShape {
     int64_t orders, ways, slots;
 } NgramShape;
@@ -174,15 +174,15 @@ struct Kernels {
     /* What followed: next [N x orders], for order n = 1 .. orders the id behind the latest earlier place of the row's stream where
      * the same n ids end as at this token, all among the last `window` ids with its own; -1: there is none. An id < 0 is the same
      * as none. state [slots x window]: a ring of a stream's last ids, place p at p mod window; NULL: zero state. */
-    void (*recall)(Backend *, const Rows *, int64_t orders, int64_t window, const int32_t *ids, const Real *state,
-                   int32_t *next);
+    void (*recall)(Backend *, const Rows *, int64_t orders, int64_t window, int64_t vocabulary, const int32_t *ids,
+                   const Real *state, int32_t *next);
     void (*recall_keep)(Backend *, const Rows *, int64_t window, const int32_t *ids, Real *state); /* into the ring */
     size_t (*recall_workspace)(Backend *, int64_t window, int64_t tokens);                         /* bytes */
     /* What the table knows to have followed: next, weight [N x orders x ways], the ids behind the contexts that end at each token and
      * their counts over one more than the sum of the counts of the slot; -1 and 0: none. state [slots x ngram_window]: as in recall. */
     void (*ngram_find)(Backend *, const NgramShape *, const Rows *, int64_t vocabulary, const int32_t *ids,
                        const Real *state, const Real *table, int32_t *next, Real *weight);
-    /* Counts every id of the run but each row's first, with the ids before it in its row; rows in their order. */
+    /* Counts every id of the run that has a context before it in its own row; rows in their order. */
     void (*ngram_note)(Backend *, const NgramShape *, const Rows *, const int32_t *ids, Real *table);
 
     /* -- softmax cross-entropy of logits [N x V] against targets [N]; a target < 0 is not counted and gets 0 -------- */

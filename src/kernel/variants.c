@@ -9,6 +9,7 @@
     void simd_product_##variant(Kernels *);                                                                            \
     void simd_product_bf16_##variant(Kernels *);                                                                       \
     void simd_loss_##variant(Kernels *);                                                                               \
+    void simd_recall_##variant(Kernels *);                                                                             \
     void simd_legendre_##variant(Kernels *);                                                                           \
     void simd_attention_##variant(Kernels *);                                                                          \
     void simd_lstm_##variant(Kernels *);                                                                               \
@@ -24,6 +25,7 @@
         simd_product_##variant(table);                                                                                 \
         simd_product_bf16_##variant(table);                                                                            \
         simd_loss_##variant(table);                                                                                    \
+        simd_recall_##variant(table);                                                                                  \
         simd_legendre_##variant(table);                                                                                \
         simd_attention_##variant(table);                                                                               \
         simd_lstm_##variant(table);                                                                                    \

@@ -12,7 +12,8 @@ static void forward(Graph *g, const Step *s)
     const Rows *rows = step_rows(g);
     int32_t *next = (int32_t *)step_saved(g, s, 0);
     Real *state = step_state(g, s);
-    KERNEL(graph_backend(g), recall, rows, a->orders, a->window, step_ids(g, s, 0), state, next);
+    KERNEL(graph_backend(g), recall, rows, a->orders, a->window, s->node->in[1]->shape[0], step_ids(g, s, 0), state,
+           next);
     if (state && !s->recompute)
         KERNEL(graph_backend(g), recall_keep, rows, a->window, step_ids(g, s, 0), state);
     KERNEL(graph_backend(g), gather, rows->tokens * a->orders, 1, s->node->in[1]->shape[1], next, NULL,

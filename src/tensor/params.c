@@ -105,6 +105,12 @@ lmu_status params_get(Params *params, const char *name, int rank, const int64_t 
     return LMU_OK;
 }
 
+/* New memory is zero, and a table of counts too large to be written for nothing. */
+static bool is_drawn(const Param *param)
+{
+    return param->init.kind != INIT_ZEROS;
+}
+
 static void param_draw(const Param *param, uint64_t seed, double *values)
 {
     uint64_t key = random_key(seed, param->name, 0, 0);
@@ -150,14 +156,17 @@ lmu_status params_seal(Params *params, uint64_t seed)
     Backend *backend = params->backend;
     TRY(params_lay(params));
     TRY(backend_alloc(backend, (size_t)params->length * backend->real_size, &params->values));
-    int64_t largest = 0;
+    int64_t largest = 1;
     for (size_t i = 0; i < params->count; i++)
-        largest = params->list[i]->size > largest ? params->list[i]->size : largest;
+        if (is_drawn(params->list[i]) && params->list[i]->size > largest)
+            largest = params->list[i]->size;
     double *drawn;
     TRY(memory_new(&drawn, (size_t)largest, sizeof *drawn, "initial parameters"));
     params_write_begin(params);
     for (size_t i = 0; i < params->count; i++) {
         const Param *param = params->list[i];
+        if (!is_drawn(param))
+            continue;
         param_draw(param, seed, drawn);
         KERNEL(backend, put_f64, param->size, drawn, real_at(backend, params->values, param->offset));
     }

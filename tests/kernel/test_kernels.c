@@ -432,6 +432,36 @@ static void tables(int64_t d)
     pair_free(&weight);
 }
 
+/* Of `n` tokens behind others, `window` of which a ring has. */
+static void recalls(int64_t n)
+{
+    enum { ORDERS = 3, VOCABULARY = 9 };
+    static const int64_t windows[] = {1, 5, 64, 300};
+    for (size_t w = 0; w < sizeof windows / sizeof *windows; w++) {
+        int64_t window = windows[w], before = 3 * n / 2, offset[2][2] = {{0, before}, {0, n}}, chunk[2] = {0}, none = 0;
+        Rows first = {1, before, offset[0], &none, &none, &none, chunk},
+             rows = {1, n, offset[1], &before, &none, &none, chunk};
+        int32_t *ids = malloc((size_t)(before + n) * sizeof *ids), *next[2];
+        Pair ring = pair_new(window);
+        assert_non_null(ids);
+        for (int64_t i = 0; i < before + n; i++)
+            ids[i] = (int32_t)random_below(random_key(3, "ids", (uint64_t)n, 0), (uint64_t)i, VOCABULARY + 1) - 1;
+        for (side = 0; side < 2; side++) {
+            Backend *b = backend[side];
+            next[side] = calloc((size_t)(n * ORDERS), sizeof(int32_t));
+            assert_non_null(next[side]);
+            assert_int_equal(backend_reserve(b, b->kernels->recall_workspace(b, window, n)), LMU_OK);
+            KERNEL(b, recall_keep, &first, window, ids, V(ring));
+            KERNEL(b, recall, &rows, ORDERS, window, VOCABULARY, ids + before, V(ring), next[side]);
+        }
+        assert_memory_equal(next[0], next[1], (size_t)(n * ORDERS) * sizeof(int32_t));
+        pair_free(&ring);
+        free(ids);
+        free(next[0]);
+        free(next[1]);
+    }
+}
+
 static void losses(int64_t v)
 {
     const int32_t targets[6] = {0, (int32_t)(v - 1), -1, (int32_t)(v / 2), -100, 0};
@@ -540,6 +570,7 @@ EVERY_LENGTH(products)
 EVERY_LENGTH(column_sums)
 EVERY_LENGTH(products_of_rows)
 EVERY_LENGTH(tables)
+EVERY_LENGTH(recalls)
 EVERY_LENGTH(losses)
 EVERY_LENGTH(optimiser)
 EVERY_LENGTH(orthogonalising)
@@ -576,6 +607,7 @@ int main(void)
         cmocka_unit_test(column_sums_of_every_length),
         cmocka_unit_test(products_of_rows_of_every_length),
         cmocka_unit_test(tables_of_every_length),
+        cmocka_unit_test(recalls_of_every_length),
         cmocka_unit_test(losses_of_every_length),
         cmocka_unit_test(optimiser_of_every_length),
         cmocka_unit_test(orthogonalising_of_every_length),

@@ -32,7 +32,6 @@ void *law_new(size_t count, size_t size)
 
 /* -- opening ----------------------------------------------------------------------------------------------------- */
 
-/* And projections that start at zero are drawn: what lies behind them would not be seen. */
 /* Counts of a text of random ids. */
 static void fill_counts(Params *params, const Param *param)
 {
@@ -48,6 +47,7 @@ static void fill_counts(Params *params, const Param *param)
     params_write_end(params);
 }
 
+/* And projections that start at zero are drawn: what lies behind them would not be seen; as are counts. */
 static void round_parameters(Params *params)
 {
     for (size_t k = 0; k < params->count; k++)

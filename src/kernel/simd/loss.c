@@ -55,11 +55,12 @@ static void gather(Backend *b, int64_t n, int64_t bag, int64_t d, const int32_t 
         float *y = (float *)Y + i * d;
         memset(y, 0, (size_t)d * sizeof *y);
         for (int64_t k = i * bag; k < (i + 1) * bag; k++) {
+            if (ids[k] < 0)
+                continue;
             const float *row = (const float *)TABLE + ids[k] * d, factor = weight ? weight[k] : 1;
-            if (ids[k] >= 0)
 #pragma omp simd
-                for (int64_t j = 0; j < d; j++)
-                    y[j] += factor * row[j];
+            for (int64_t j = 0; j < d; j++)
+                y[j] += factor * row[j];
         }
     }
 }
