@@ -1,5 +1,5 @@
-/* The LMU language model: Chilkuri et al. 2021, section 3; and its hybrid, which in every second block has causal attention behind
- * the memory. The memory knows order, so attention needs no positions. */
+/* The LMU language model: Chilkuri et al. 2021, section 3; and its hybrid, which in every second block, or its only one, has causal attention
+ * behind the memory. The memory knows order, so attention needs no positions. */
 #include "model/architectures.h"
 #include "nn/nn.h"
 
@@ -42,7 +42,7 @@ static Tensor *stack(Graph *g, const ModelConfig *c, bool hybrid, Tensor *ids, T
     Tensor *x = op_dropout(g, nn_embedding(g, ids, embedding, &start), c->dropout);
     for (int64_t layer = 0; layer < c->layers; layer++) {
         graph_block(g, "layer.%lld", (long long)layer);
-        x = block(g, c, layer, hybrid && layer % 2 == 1, x);
+        x = block(g, c, layer, hybrid && (layer % 2 == 1 || c->layers == 1), x);
         graph_scope_end(g);
     }
     return nn_norm(g, x, (NormKind)c->norm, "norm");
