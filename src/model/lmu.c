@@ -1,5 +1,5 @@
-/* The LMU language model: Chilkuri et al. 2021, section 3; and its hybrid, which in every second block, or its only one, has causal attention
- * behind the memory. The memory knows order, so attention needs no positions. */
+/* The LMU language model: Chilkuri et al. 2021, section 3; and its hybrid, which in every second block, or its only one, has causal
+ * attention behind the memory. The memory knows order, so attention needs no positions. */
 #include "model/architectures.h"
 #include "nn/nn.h"
 
