@@ -136,6 +136,8 @@ static lmu_status params_lay(Params *params)
 {
     Param **laid;
     size_t count = 0;
+    if (params->count == 0)
+        return LMU_OK;
     TRY(memory_new(&laid, params->count, sizeof *laid, "parameters"));
     for (int counts = 0; counts < 2; counts++)
         for (size_t i = 0; i < params->count; i++)
