@@ -107,6 +107,9 @@ void field_format(const Field *field, const void *values, char *out, size_t size
 lmu_status fields_from_json(const FieldTable *table, void *values, const char *origin, const json_t *object);
 /* Adds every non-positional field to an object, but numbers that have no default and were never set. */
 lmu_status fields_to_json(const FieldTable *table, const void *values, json_t *object);
+/* Adds, as text, the fields that are not at the table's default: an identity that options which come to the program later leave alone.
+ * `defaults` is a struct of the same kind to work with. */
+lmu_status fields_differing(const FieldTable *table, const void *values, void *defaults, json_t *object);
 
 /* Parses a command line (argv[0] is skipped) into several groups: "--name value", "--name=value", "--flag", "--no-flag", "--"
  * ends options; a negative number is a value. LMU_USAGE: unknown option (nearest named), value missing or bad, a

@@ -181,3 +181,18 @@ lmu_status fields_to_json(const FieldTable *table, const void *values, json_t *o
     }
     return LMU_OK;
 }
+
+lmu_status fields_differing(const FieldTable *table, const void *values, void *defaults, json_t *object)
+{
+    TRY(fields_init(table, defaults));
+    for (size_t i = 0; i < table->count; i++) {
+        const Field *field = &table->fields[i];
+        char now[2048], then[2048];
+        field_format(field, values, now, sizeof now);
+        field_format(field, defaults, then, sizeof then);
+        if (strcmp(now, then) != 0)
+            json_object_set_new(object, field->name, json_string(now));
+    }
+    fields_free(table, defaults);
+    return LMU_OK;
+}

@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/memory.h"
+#include "infer/session_internal.h"
 
 lmu_status engine_open(Backend *backend, const char *directory, Engine *out)
 {
@@ -35,7 +37,51 @@ done:
 
 void engine_close(Engine *engine)
 {
+    session_pool_close(engine->pool);
     model_close(engine->model);
     tokenizer_close(engine->tokenizer);
     memset(engine, 0, sizeof *engine);
+}
+
+#define PIECE ((int64_t)1 << 16) /* numbers that are hashed at a time */
+
+/* All numbers of a parameter, with its name before them. */
+static void digest_param(Digest *digest, const Params *params, const Param *param, float *piece)
+{
+    digest_add(digest, param->name, strlen(param->name) + 1);
+    for (int64_t done = 0, count; done < param->size; done += count) {
+        count = param->size - done < PIECE ? param->size - done : PIECE;
+        KERNEL(params->backend, get_f32, count, real_at(params->backend, params->values, param->offset + done), piece);
+        digest_add(digest, piece, (size_t)count * sizeof *piece);
+    }
+}
+
+lmu_status engine_digest(Engine *engine, const char **digest)
+{
+    lmu_status status = LMU_OK;
+    const Params *params = engine->model->params;
+    ModelConfig defaults = {0};
+    Digest sum;
+    float *piece = NULL;
+    char *text = NULL;
+    *digest = engine->digest;
+    if (engine->digest[0])
+        return LMU_OK;
+    json_t *json = json_pack("{s:s, s:I}", "arch", engine->model->config.arch, "vocabulary",
+                             (json_int_t)engine->model->config.vocabulary);
+    ATTEMPT(fields_differing(&model_table, &engine->model->config, &defaults, json));
+    ATTEMPT(memory_new(&piece, (size_t)PIECE, sizeof *piece, "a digest"));
+    text = json_dumps(json, JSON_COMPACT | JSON_SORT_KEYS);
+    if (!text)
+        ATTEMPT(error_set(LMU_MEMORY, "no memory for a digest"));
+    digest_begin(&sum);
+    digest_add(&sum, text, strlen(text) + 1);
+    for (size_t i = 0; i < params->count; i++)
+        digest_param(&sum, params, params->list[i], piece);
+    digest_end(&sum, engine->digest);
+done:
+    free(text);
+    free(piece);
+    json_decref(json);
+    return status;
 }

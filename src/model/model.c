@@ -112,8 +112,8 @@ lmu_status model_graph(Model *model, GraphMode mode, int rows, int64_t tokens, i
     Graph *g;
     TRY(graph_open(model->backend, model->params, mode, rows, tokens, flags, &g));
     Tensor *embedding, *hidden = model_body(g, model, &embedding);
-    if (mode == GRAPH_DECODE)
-        *result = op_linear(g, op_last(g, hidden), embedding, NULL);
+    if (mode == GRAPH_DECODE || mode == GRAPH_LOGITS)
+        *result = op_linear(g, mode == GRAPH_DECODE ? op_last(g, hidden) : hidden, embedding, NULL);
     else
         *result = op_cross_entropy(g, hidden, embedding, graph_targets(g));
     lmu_status status = graph_plan(g, *result);

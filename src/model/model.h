@@ -36,7 +36,7 @@ lmu_status model_create(Backend *backend, const ModelConfig *config, uint64_t se
 void model_close(Model *model); /* accepts NULL */
 
 /* A planned graph of the model. GRAPH_TRAIN and GRAPH_SCORE: *result is the loss of each token [N] in nats; GRAPH_DECODE: the logits of
- * each row's last token [B x V]. */
+ * each row's last token [B x V]; GRAPH_LOGITS: of every token [N x V]. */
 lmu_status model_graph(Model *model, GraphMode mode, int rows, int64_t tokens, int flags, Graph **out, Tensor **result);
 
 /* -- checkpoints: a directory with model.safetensors, config.json, tokenizer.json ------------------------------------ */

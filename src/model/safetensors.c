@@ -28,6 +28,7 @@ static_assert(sizeof types / sizeof *types == SAFETENSORS_TYPES, "each type has 
 
 struct Safetensors {
     FileMap map;
+    void *copy; /* of bytes in memory, at which the map then points */
     char *path;
     json_t *header; /* owns the names */
     const json_t *metadata;
@@ -216,7 +217,8 @@ static lmu_status read_header(Safetensors *file)
     return check_spans(file, data);
 }
 
-lmu_status safetensors_open(const char *path, Safetensors **out)
+/* `data` NULL: of the file. */
+static lmu_status open_map(const char *path, const void *data, size_t size, Safetensors **out)
 {
     *out = NULL;
     lmu_status status;
@@ -225,7 +227,13 @@ lmu_status safetensors_open(const char *path, Safetensors **out)
     file->path = strdup(path);
     if (file->path == NULL)
         ATTEMPT(error_set(LMU_MEMORY, "no memory for a file name"));
-    ATTEMPT(file_map(path, &file->map));
+    if (data == NULL) {
+        ATTEMPT(file_map(path, &file->map));
+    } else { /* copied for its alignment */
+        ATTEMPT(memory_new(&file->copy, size, 1, "a copy of a safetensors file"));
+        memcpy(file->copy, data, size);
+        file->map = (FileMap){file->copy, size};
+    }
     ATTEMPT(read_header(file));
     *out = file;
     file = NULL;
@@ -234,11 +242,23 @@ done:
     return status;
 }
 
+lmu_status safetensors_open(const char *path, Safetensors **out)
+{
+    return open_map(path, NULL, 0, out);
+}
+
+lmu_status safetensors_open_bytes(const void *data, size_t size, const char *origin, Safetensors **out)
+{
+    return open_map(origin, data ? data : "", size, out);
+}
+
 void safetensors_close(Safetensors *file)
 {
     if (file == NULL)
         return;
-    file_unmap(&file->map);
+    if (file->copy == NULL)
+        file_unmap(&file->map);
+    free(file->copy);
     json_decref(file->header);
     free(file->tensor);
     free(file->by_name);

@@ -52,6 +52,8 @@ typedef struct SafetensorsTensor {
 typedef struct Safetensors Safetensors; /* what it hands out is borrowed and lives until it is closed */
 
 lmu_status safetensors_open(const char *path, Safetensors **out);
+/* The same of bytes in memory, which are copied; messages name `origin` in the place of a path. */
+lmu_status safetensors_open_bytes(const void *data, size_t size, const char *origin, Safetensors **out);
 void safetensors_close(Safetensors *file); /* accepts NULL */
 
 size_t safetensors_count(const Safetensors *file);
@@ -87,5 +89,7 @@ typedef struct SafetensorsContent {
 /* Replaces `path` atomically. The data lies in the given order, but larger elements come before smaller ones, so that each is
  * aligned; the same content gives the same bytes. LMU_USAGE: a name twice or not UTF-8, a shape that makes no sense. */
 lmu_status safetensors_write(const char *path, const SafetensorsContent *content);
+/* The same bytes into memory; free(*data). */
+lmu_status safetensors_write_bytes(const SafetensorsContent *content, char **data, size_t *size);
 
 #endif

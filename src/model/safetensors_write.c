@@ -7,6 +7,23 @@
 #include "base/memory.h"
 #include "model/safetensors_internal.h"
 
+/* Where the bytes go. */
+typedef struct Sink {
+    FileWriter *writer; /* NULL: into memory */
+    char *data;
+    size_t size, capacity;
+} Sink;
+
+static lmu_status sink_put(Sink *sink, const void *data, size_t size)
+{
+    if (sink->writer)
+        return file_writer_put(sink->writer, data, size);
+    TRY(memory_grow(&sink->data, &sink->capacity, sink->size + size, 1, "a safetensors file"));
+    memcpy(sink->data + sink->size, data, size);
+    sink->size += size;
+    return LMU_OK;
+}
+
 #define ALIGNMENT 8 /* of the data in the file */
 #define PIECE ((size_t)1 << 20)
 
@@ -93,7 +110,7 @@ done:
 }
 
 /* A tensor that is read piece by piece. */
-static lmu_status put_pieces(FileWriter *writer, const SafetensorsContent *content, const SafetensorsTensor *tensor,
+static lmu_status put_pieces(Sink *sink, const SafetensorsContent *content, const SafetensorsTensor *tensor,
                              size_t bytes)
 {
     if (content->read == NULL)
@@ -104,50 +121,71 @@ static lmu_status put_pieces(FileWriter *writer, const SafetensorsContent *conte
     for (size_t offset = 0; offset < bytes; offset += PIECE) {
         size_t size = bytes - offset < PIECE ? bytes - offset : PIECE;
         ATTEMPT(content->read(content->context, tensor, offset, size, piece));
-        ATTEMPT(file_writer_put(writer, piece, size));
+        ATTEMPT(sink_put(sink, piece, size));
     }
 done:
     free(piece);
     return status;
 }
 
-static lmu_status put_all(FileWriter *writer, const SafetensorsContent *content, const SafetensorsTensor **ordered,
+static lmu_status put_all(Sink *sink, const SafetensorsContent *content, const SafetensorsTensor **ordered,
                           const char *header, size_t length)
 {
     uint8_t prefix[SAFETENSORS_PREFIX];
     for (int i = 0; i < SAFETENSORS_PREFIX; i++)
         prefix[i] = (uint8_t)((uint64_t)length >> 8 * i);
-    TRY(file_writer_put(writer, prefix, sizeof prefix));
-    TRY(file_writer_put(writer, header, length));
+    TRY(sink_put(sink, prefix, sizeof prefix));
+    TRY(sink_put(sink, header, length));
     for (size_t i = 0; i < content->count; i++) {
         size_t bytes;
         safetensors_bytes(ordered[i]->type, ordered[i]->rank, ordered[i]->shape, &bytes);
         if (bytes == 0)
             continue;
         if (ordered[i]->data != NULL)
-            TRY(file_writer_put(writer, ordered[i]->data, bytes));
+            TRY(sink_put(sink, ordered[i]->data, bytes));
         else
-            TRY(put_pieces(writer, content, ordered[i], bytes));
+            TRY(put_pieces(sink, content, ordered[i], bytes));
     }
     return LMU_OK;
 }
 
-lmu_status safetensors_write(const char *path, const SafetensorsContent *content)
+static lmu_status write_content(Sink *sink, const char *path, const SafetensorsContent *content)
 {
     lmu_status status;
     const SafetensorsTensor **ordered = NULL;
     char *header = NULL;
     size_t length = 0;
-    FileWriter *writer = NULL;
     ATTEMPT(order_tensors(content, &ordered));
-    ATTEMPT(error_prefix(make_header(content, ordered, &header, &length), "%s: ", path));
-    ATTEMPT(file_writer_open(path, &writer));
-    ATTEMPT(put_all(writer, content, ordered, header, length));
-    status = file_writer_commit(writer);
-    writer = NULL;
+    ATTEMPT(error_prefix(make_header(content, ordered, &header, &length), "%s: ", path ? path : "a file in memory"));
+    if (path)
+        ATTEMPT(file_writer_open(path, &sink->writer));
+    ATTEMPT(put_all(sink, content, ordered, header, length));
 done:
-    file_writer_abort(writer);
     free(header);
     free(ordered);
+    return status;
+}
+
+lmu_status safetensors_write(const char *path, const SafetensorsContent *content)
+{
+    Sink sink = {0};
+    lmu_status status = write_content(&sink, path, content);
+    if (status == LMU_OK)
+        return file_writer_commit(sink.writer);
+    file_writer_abort(sink.writer);
+    return status;
+}
+
+lmu_status safetensors_write_bytes(const SafetensorsContent *content, char **data, size_t *size)
+{
+    Sink sink = {0};
+    lmu_status status = write_content(&sink, NULL, content);
+    *data = NULL;
+    *size = 0;
+    if (status == LMU_OK) {
+        *data = sink.data;
+        *size = sink.size;
+    } else
+        free(sink.data);
     return status;
 }

@@ -18,20 +18,16 @@ bool setting_stands_aside(const char *name)
     return false;
 }
 
-/* Adds the fields that are not at the table's default, so that options that come to the program later leave old identities alone. */
 static lmu_status identity_fields(const FieldTable *table, const void *values, void *defaults, json_t *json)
 {
-    TRY(fields_init(table, defaults));
-    for (size_t i = 0; i < table->count; i++) {
-        const Field *field = &table->fields[i];
-        char now[2048], then[2048];
-        field_format(field, values, now, sizeof now);
-        field_format(field, defaults, then, sizeof then);
-        if (!setting_stands_aside(field->name) && strcmp(now, then) != 0)
-            json_object_set_new(json, field->name, json_string(now));
-    }
-    fields_free(table, defaults);
-    return LMU_OK;
+    json_t *differing = json_object();
+    lmu_status status = fields_differing(table, values, defaults, differing);
+    for (size_t i = 0; i < table->count; i++)
+        if (setting_stands_aside(table->fields[i].name))
+            json_object_del(differing, table->fields[i].name);
+    json_object_update(json, differing);
+    json_decref(differing);
+    return status;
 }
 
 lmu_status cell_identify(Cell *cell, const StudyCorpus *corpus)

@@ -41,6 +41,7 @@ typedef enum GraphMode {
     GRAPH_TRAIN,  /* forward and backward */
     GRAPH_SCORE,  /* forward; a row's bits do not depend on its neighbours */
     GRAPH_DECODE, /* the same, for the head to give logits of each row's last token */
+    GRAPH_LOGITS, /* the same, of every token */
 } GraphMode;
 
 enum GraphFlags {
@@ -218,6 +219,8 @@ lmu_status graph_check_reach(const Graph *g, int64_t tokens);
 lmu_status graph_put(Graph *g, Tensor *tensor, int64_t numbers, const double *values);
 void graph_get(Graph *g, const Tensor *tensor, int64_t numbers, double *values);
 void graph_get_f32(Graph *g, const Tensor *tensor, int64_t numbers, float *values);
+/* Those from number `first` on. */
+void graph_get_part_f32(Graph *g, const Tensor *tensor, int64_t first, int64_t numbers, float *values);
 void graph_get_gradient(Graph *g, const Tensor *tensor, int64_t numbers, double *values);
 
 /* -- asking ---------------------------------------------------------------------------------------------------- */

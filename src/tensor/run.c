@@ -217,7 +217,12 @@ void graph_get(Graph *g, const Tensor *tensor, int64_t numbers, double *values)
 
 void graph_get_f32(Graph *g, const Tensor *tensor, int64_t numbers, float *values)
 {
-    KERNEL(g->backend, get_f32, numbers, tensor_data(g, tensor), values);
+    graph_get_part_f32(g, tensor, 0, numbers, values);
+}
+
+void graph_get_part_f32(Graph *g, const Tensor *tensor, int64_t first, int64_t numbers, float *values)
+{
+    KERNEL(g->backend, get_f32, numbers, real_at(g->backend, tensor_data(g, tensor), first), values);
 }
 
 void graph_get_gradient(Graph *g, const Tensor *tensor, int64_t numbers, double *values)
