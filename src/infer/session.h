@@ -56,8 +56,12 @@ lmu_status session_feed_each(Session *session, const uint32_t *id, size_t count,
 
 /* -- several ------------------------------------------------------------------------------------------------------------ */
 
+/* Whether session_feed would take the ids, all of them. */
+lmu_status session_check(const Session *session, const uint32_t *id, size_t count);
+/* Whether the block is full and waits to run. */
+bool session_full(const Session *session);
 /* Takes as many of the ids as the block has room for: 1 or more, unless count is 0 or a block that is full waits to run. Refuses
- * as session_feed does. */
+ * those as session_feed does. */
 lmu_status session_take(Session *session, const uint32_t *id, size_t count, size_t *taken);
 /* Runs what waits in each of the sessions, all different and of one engine; then session_logits of each costs nothing. */
 lmu_status sessions_run(Session *const *sessions, size_t count);
