@@ -138,6 +138,70 @@ LMU_API lmu_status lmu_text_push(lmu_text *text, const char *bytes, size_t size,
 /* The text ends here: the rest of its ids. Another text may follow. */
 LMU_API lmu_status lmu_text_end(lmu_text *text, const uint32_t **ids, size_t *count);
 
+/* -- writing ------------------------------------------------------------------------------------------------------------ */
+
+/* How a text is gone on with. lmu_settings_default() gives what leaves the model's distribution alone. What changes it comes in
+ * this order: bias, penalties, temperature, top_k, top_p, min_p; docs/cli.md tells of each at lmu generate. */
+typedef struct lmu_bias {
+    int32_t id;
+    double bias; /* [-100, 100], added to the id's logit */
+} lmu_bias;
+typedef struct lmu_settings {
+    double temperature;        /* >= 0; 0: always the likeliest */
+    int64_t top_k;             /* 0: all */
+    double top_p;              /* (0, 1]; 1: all */
+    double min_p;              /* [0, 1]; 0: all */
+    double repetition_penalty; /* [0.01, 100], of ids in prompt and output; 1: none */
+    double presence_penalty;   /* [-2, 2], of ids in the output */
+    double frequency_penalty;  /* [-2, 2], for each time */
+    const lmu_bias *bias;
+    size_t bias_count;
+    uint64_t seed;           /* the same seed gives the same text, in whatever company */
+    int64_t max_tokens;      /* >= 0 */
+    const char *const *stop; /* stop_count strings, before which the text ends */
+    size_t stop_count;
+    int specials;     /* not 0: special tokens are written by their names */
+    int alternatives; /* 0 to LMU_ALTERNATIVES likeliest ids, told with each token */
+} lmu_settings;
+#define LMU_ALTERNATIVES 20
+LMU_API lmu_settings lmu_settings_default(void);
+
+typedef enum lmu_finish {
+    LMU_FINISH_NONE,        /* it goes on */
+    LMU_FINISH_LENGTH,      /* max_tokens are chosen */
+    LMU_FINISH_STOP,        /* a stop string came */
+    LMU_FINISH_END_OF_TEXT, /* the id came that ends a text */
+} lmu_finish;
+
+typedef struct lmu_logprob {
+    int32_t id;
+    double logprob; /* nats, <= 0, of the model's own distribution */
+} lmu_logprob;
+
+/* What a token brought. */
+typedef struct lmu_event {
+    uint32_t id; /* to be fed to the stream, if it is to go on */
+    const char *
+        text; /* what is certain now: whole characters of UTF-8, `size` bytes, possibly none; stands until the next call */
+    size_t size;
+    double logprob; /* of the id */
+    lmu_logprob alternatives[LMU_ALTERNATIVES];
+    int alternatives_count;
+    lmu_finish finish;
+} lmu_event;
+
+/* All that one text being written needs apart from its stream. */
+typedef struct lmu_writer lmu_writer;
+
+/* The settings are copied; NULL: the defaults. The model is borrowed. LMU_USAGE names what is out of its range. */
+LMU_API lmu_status lmu_writer_open(lmu_model *model, const lmu_settings *settings, lmu_writer **out);
+LMU_API void lmu_writer_close(lmu_writer *writer);
+/* Ids of the prompt, which the repetition penalty asks for. */
+LMU_API lmu_status lmu_writer_read(lmu_writer *writer, const uint32_t *ids, size_t count);
+/* Chooses the id behind `position` ids (lmu_stream_position) from its logits[V]. LMU_USAGE: the text has ended. LMU_NUMERIC: the
+ * logits are not finite. */
+LMU_API lmu_status lmu_writer_next(lmu_writer *writer, const float *logits, int64_t position, lmu_event *event);
+
 /* -- states ------------------------------------------------------------------------------------------------------------- */
 
 /* Writes what a stream has read to a file, atomically, with the text (NULL: none) in whose pieces it came. Another process with the same

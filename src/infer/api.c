@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "infer/session.h"
+#include "infer/generate.h"
 
 struct lmu_model {
     Backend *backend;
@@ -20,6 +20,11 @@ struct lmu_stream {
 struct lmu_text {
     Incremental *incremental;
     IdList list;
+};
+
+struct lmu_writer {
+    Generation *generation;
+    Sampler *sampler;
 };
 
 static lmu_status done_with(lmu_model *model, lmu_status status)
@@ -345,6 +350,102 @@ lmu_status lmu_text_end(lmu_text *text, const uint32_t **ids, size_t *count)
         return missing("an argument of lmu_text_end");
     text->list.count = 0;
     return give_ids(text, incremental_end(text->incremental, &text->list), ids, count);
+}
+
+/* -- writing -- */
+
+lmu_settings lmu_settings_default(void)
+{
+    return (lmu_settings){.temperature = 1, .top_p = 1, .repetition_penalty = 1, .max_tokens = 200};
+}
+
+/* The settings with a bias of our own type: *bias is to be freed. */
+static lmu_status take_settings(const lmu_settings *given, LogitBias **bias, GenerateSettings *settings)
+{
+    TRY(memory_new(bias, given->bias_count, sizeof **bias, "a writer"));
+    for (size_t i = 0; i < given->bias_count; i++)
+        (*bias)[i] = (LogitBias){given->bias[i].id, given->bias[i].bias};
+    *settings = (GenerateSettings){.sample = {.temperature = given->temperature,
+                                              .top_k = given->top_k,
+                                              .top_p = given->top_p,
+                                              .min_p = given->min_p,
+                                              .repetition_penalty = given->repetition_penalty,
+                                              .presence_penalty = given->presence_penalty,
+                                              .frequency_penalty = given->frequency_penalty,
+                                              .bias = *bias,
+                                              .bias_count = given->bias_count,
+                                              .seed = given->seed},
+                                   .max_tokens = given->max_tokens,
+                                   .specials = given->specials != 0,
+                                   .stop = given->stop,
+                                   .stop_count = given->stop_count,
+                                   .logprobs = true,
+                                   .alternatives = given->alternatives};
+    return LMU_OK;
+}
+
+lmu_status lmu_writer_open(lmu_model *model, const lmu_settings *settings, lmu_writer **out)
+{
+    lmu_status status;
+    lmu_writer *writer = NULL;
+    LogitBias *bias = NULL;
+    GenerateSettings taken;
+    lmu_settings chosen = settings ? *settings : lmu_settings_default();
+    if (!model || !out || (!chosen.bias && chosen.bias_count > 0) || (!chosen.stop && chosen.stop_count > 0))
+        return missing("an argument of lmu_writer_open");
+    *out = NULL;
+    TRY(memory_new(&writer, 1, sizeof *writer, "a writer"));
+    ATTEMPT(take_settings(&chosen, &bias, &taken));
+    ATTEMPT(generation_open(model->engine.tokenizer, &taken, &writer->generation));
+    ATTEMPT(sampler_open((int64_t)lmu_model_vocabulary(model), &writer->sampler));
+    *out = writer;
+    writer = NULL;
+done:
+    free(bias);
+    lmu_writer_close(writer);
+    return status;
+}
+
+void lmu_writer_close(lmu_writer *writer)
+{
+    if (!writer)
+        return;
+    generation_close(writer->generation);
+    sampler_close(writer->sampler);
+    free(writer);
+}
+
+lmu_status lmu_writer_read(lmu_writer *writer, const uint32_t *ids, size_t count)
+{
+    if (!writer || (!ids && count > 0))
+        return missing("an argument of lmu_writer_read");
+    return generation_read(writer->generation, ids, count);
+}
+
+static lmu_finish finish_of(FinishReason reason)
+{
+    static const lmu_finish finish[] = {[FINISH_NONE] = LMU_FINISH_NONE,
+                                        [FINISH_LENGTH] = LMU_FINISH_LENGTH,
+                                        [FINISH_STOP] = LMU_FINISH_STOP,
+                                        [FINISH_END_OF_TEXT] = LMU_FINISH_END_OF_TEXT};
+    return finish[reason];
+}
+
+lmu_status lmu_writer_next(lmu_writer *writer, const float *logits, int64_t position, lmu_event *event)
+{
+    GenerationEvent found;
+    if (!writer || !logits || !event)
+        return missing("an argument of lmu_writer_next");
+    TRY(generation_next(writer->generation, writer->sampler, logits, position, &found));
+    *event = (lmu_event){.id = (uint32_t)found.token,
+                         .text = found.text,
+                         .size = found.size,
+                         .logprob = found.logprobs.chosen,
+                         .alternatives_count = found.logprobs.count,
+                         .finish = finish_of(found.finish)};
+    for (int i = 0; i < found.logprobs.count; i++)
+        event->alternatives[i] = (lmu_logprob){found.logprobs.likeliest[i].token, found.logprobs.likeliest[i].value};
+    return LMU_OK;
 }
 
 /* -- states -- */
