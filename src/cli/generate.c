@@ -9,6 +9,7 @@
 #include "base/machine.h"
 #include "base/memory.h"
 #include "cli/command.h"
+#include "cli/token_json.h"
 #include "infer/generate.h"
 #include "infer/prompt.h"
 #include "train/trainer.h"
@@ -210,22 +211,6 @@ static lmu_status read_prompt(Writing *w)
 }
 
 /* ---- what is written ---- */
-
-/* What a token stands for, alone. */
-static json_t *token_json(const Tokenizer *tokenizer, int32_t token)
-{
-    Utf8Stream stream = {.count = 0};
-    size_t size;
-    const char *bytes = tokenizer_bytes(tokenizer, (uint32_t)token, &size);
-    char *text;
-    if (memory_new(&text, UTF8_ROOM(size) + UTF8_ROOM(0), 1, "the text of a token") != LMU_OK)
-        return NULL;
-    size_t whole = utf8_push(&stream, bytes, size, text);
-    whole += utf8_end(&stream, text + whole);
-    json_t *json = json_stringn(text, whole);
-    free(text);
-    return json;
-}
 
 static json_t *likeliest_json(const Tokenizer *tokenizer, const Logprobs *logprobs)
 {
