@@ -18,6 +18,7 @@ extern const Command train_command;
 extern const Command eval_command;
 extern const Command generate_command;
 extern const Command inspect_command;
+extern const Command quantize_command;
 extern const Command plot_command;
 extern const Command study_run_command;
 extern const Command study_show_command;
@@ -35,6 +36,7 @@ const Command *const commands[] = {
     &eval_command,
     &generate_command,
     &inspect_command,
+    &quantize_command,
     &plot_command,
     &study_run_command,
     &study_show_command,
