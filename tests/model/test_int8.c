@@ -16,6 +16,7 @@
 #include "model/safetensors.h"
 
 #define GOLDEN "tests/golden/checkpoint"
+#define GOLDEN_INT8 "tests/golden/checkpoint_int8" /* the same by lmu quantize, without the tokenizer */
 #define LENGTH 40
 #define COMPANY 33
 
@@ -222,6 +223,34 @@ static void saved_and_read_again(void **state)
     }
 }
 
+/* What was once written is written again, and read. */
+static void golden_bytes(void **state)
+{
+    (void)state;
+    Backend *b;
+    Model *stored;
+    char path[256], *then, *now;
+    size_t then_size, now_size;
+    done(backend_open(BACKEND_CPU, 1, false, &b));
+    Model *bytes = quantized(b);
+    done(model_save(bytes, directory));
+    in_directory("model.safetensors", path);
+    done(file_read(GOLDEN_INT8 "/model.safetensors", 1 << 24, &then, &then_size));
+    done(file_read(path, 1 << 24, &now, &now_size));
+    assert_int_equal(then_size, now_size);
+    assert_memory_equal(then, now, now_size);
+    done(model_load(b, GOLDEN_INT8, &stored));
+    float *before = logits(stored, 1), *after = logits(bytes, 1);
+    assert_memory_equal(before, after, (size_t)bytes->config.vocabulary * sizeof *before);
+    free(before);
+    free(after);
+    free(then);
+    free(now);
+    model_close(stored);
+    model_close(bytes);
+    backend_close(b);
+}
+
 /* -- broken files -- */
 
 enum { TENSORS = 256 };
@@ -404,9 +433,10 @@ static void no_bytes_for_training(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(logits_are_near),          cmocka_unit_test(bytes_are_all_there_is),
-        cmocka_unit_test(training_is_refused),      cmocka_unit_test(saved_and_read_again),
-        cmocka_unit_test(broken_files_are_refused), cmocka_unit_test(no_bytes_for_training),
+        cmocka_unit_test(logits_are_near),       cmocka_unit_test(bytes_are_all_there_is),
+        cmocka_unit_test(training_is_refused),   cmocka_unit_test(saved_and_read_again),
+        cmocka_unit_test(golden_bytes),          cmocka_unit_test(broken_files_are_refused),
+        cmocka_unit_test(no_bytes_for_training),
     };
     return cmocka_run_group_tests(tests, make_directory, remove_directory);
 }
