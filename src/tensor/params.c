@@ -1,5 +1,6 @@
 #include "tensor/params.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -244,6 +245,21 @@ void params_write_end(Params *params)
     params->generation++;
 }
 
+/* The scale of a row that is not finite is NaN. */
+static lmu_status require_finite(const Params *params, const Param *param)
+{
+    float scale[PIECE];
+    for (int64_t first = 0; first < param->int8.rows; first += PIECE) {
+        int64_t count = param->int8.rows - first < PIECE ? param->int8.rows - first : PIECE;
+        KERNEL(params->backend, get_bytes, (size_t)count * sizeof *scale, param->int8.scale + first, scale);
+        for (int64_t i = 0; i < count; i++)
+            if (!isfinite(scale[i]))
+                return error_set(LMU_FORMAT, "parameter %s: row %lld holds a number that is not finite", param->name,
+                                 (long long)(first + i));
+    }
+    return LMU_OK;
+}
+
 lmu_status params_quantize(const Params *from, Params *to)
 {
     Backend *backend = to->backend;
@@ -257,10 +273,12 @@ lmu_status params_quantize(const Params *from, Params *to)
             continue;
         }
         const Real *values = real_at(backend, from->values, source->offset);
-        if (param_is_int8(param))
-            KERNEL(backend, quantize_int8, values, &param->int8);
-        else
+        if (!param_is_int8(param)) {
             KERNEL(backend, copy, param->size, values, real_at(backend, to->values, param->offset), false);
+            continue;
+        }
+        KERNEL(backend, quantize_int8, values, &param->int8);
+        status = require_finite(to, param);
     }
     params_write_end(to);
     return status;

@@ -85,7 +85,8 @@ lmu_status params_train(Params *params);
 void params_write_begin(Params *params);
 void params_write_end(Params *params);
 
-/* The numbers of `from` into a store of the same parameters that holds its matrices in bytes: these rounded, all else as it is. */
+/* The numbers of `from` into a store of the same parameters that holds its matrices in bytes: these rounded, all else as it is.
+ * LMU_MISMATCH: other parameters. LMU_FORMAT: a matrix that is not finite. */
 lmu_status params_quantize(const Params *from, Params *to);
 /* Numbers first .. first+count-1 of a parameter, on the host, whatever they are held in. */
 void param_get_f32(const Params *params, const Param *param, int64_t first, int64_t count, float *out);

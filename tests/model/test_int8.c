@@ -184,6 +184,25 @@ static void training_is_refused(void **state)
     backend_close(b);
 }
 
+/* What is no number has no scale: the model is not rounded. */
+static void numbers_must_be_finite(void **state)
+{
+    (void)state;
+    Backend *b;
+    Model *model, *bytes;
+    static const float infinite = INFINITY;
+    done(backend_open(BACKEND_CPU, 1, false, &b));
+    done(model_load(b, GOLDEN, &model));
+    const Param *table = params_find(model->params, "embedding.weight");
+    params_write_begin(model->params);
+    KERNEL(b, put_f32, 1, &infinite, real_at(b, model->params->values, table->offset + 5 * table->shape[1] + 1));
+    params_write_end(model->params);
+    assert_int_equal(model_quantize(model, &bytes), LMU_FORMAT);
+    assert_string_equal(lmu_error_message(), "parameter embedding.weight: row 5 holds a number that is not finite");
+    model_close(model);
+    backend_close(b);
+}
+
 /* -- files -- */
 
 static void in_directory(const char *name, char path[256])
@@ -433,10 +452,10 @@ static void no_bytes_for_training(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(logits_are_near),       cmocka_unit_test(bytes_are_all_there_is),
-        cmocka_unit_test(training_is_refused),   cmocka_unit_test(saved_and_read_again),
-        cmocka_unit_test(golden_bytes),          cmocka_unit_test(broken_files_are_refused),
-        cmocka_unit_test(no_bytes_for_training),
+        cmocka_unit_test(logits_are_near),          cmocka_unit_test(bytes_are_all_there_is),
+        cmocka_unit_test(training_is_refused),      cmocka_unit_test(numbers_must_be_finite),
+        cmocka_unit_test(saved_and_read_again),     cmocka_unit_test(golden_bytes),
+        cmocka_unit_test(broken_files_are_refused), cmocka_unit_test(no_bytes_for_training),
     };
     return cmocka_run_group_tests(tests, make_directory, remove_directory);
 }

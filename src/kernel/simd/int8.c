@@ -12,7 +12,7 @@
 #endif
 
 #define BATCH 256 /* rows of x that are in cache while all panels pass by */
-#if LANES == 16
+#if LANES == 16 || defined(INT8_TILES)
 #define TILES 4 /* of a panel */
 #else
 #define TILES 1
@@ -48,7 +48,6 @@ static size_t product_rows_int8_workspace(Backend *b, int64_t n, int64_t k)
 
 /* -- rounding x -- */
 
-typedef int16_t short_vec __attribute__((vector_size(LANES * 2)));
 typedef Quantized quantized_vec __attribute__((vector_size(LANES * sizeof(Quantized))));
 
 /* The largest magnitude by its bits, which stand in the order of the numbers, infinity and NaN above all. */
@@ -144,14 +143,14 @@ static void sum_panel(int tiles, int64_t n, int64_t quads, const Quantized *x, i
 
 #define TILE_QUADS (TILE_ROW_BYTES / INT8_COLUMNS)
 
-/* Registers 0 and 1 hold sums; 2 a tile of x, 3 one of w; 4 and 5 the same of the last, which may be narrower. */
+/* Registers 0 and 1 hold sums; 2 a tile of x, 3 and 4 two of w; 5 to 7 the same of the last, which may be narrower. */
 static void tiles_begin(int64_t quads)
 {
     int64_t last = (quads - 1) % TILE_QUADS + 1;
     TileShapes shapes = {.palette = 1};
-    for (int i = 0; i < 6; i++) {
-        shapes.row_bytes[i] = i == 4 ? (uint16_t)(last * INT8_COLUMNS) : TILE_ROW_BYTES;
-        shapes.rows[i] = i == 5 ? (uint8_t)last : TILE_ROWS_MOST;
+    for (int i = 0; i < TILE_REGISTERS; i++) {
+        shapes.row_bytes[i] = i == 5 ? (uint16_t)(last * INT8_COLUMNS) : TILE_ROW_BYTES;
+        shapes.rows[i] = i > 5 ? (uint8_t)last : TILE_ROWS_MOST;
     }
     tile_configure(&shapes);
 }
@@ -161,22 +160,42 @@ static void tiles_end(void)
     tile_release();
 }
 
-/* 16 rows of x, one tile of w after the other. */
-static void sum_tiles(int tiles, int64_t quads, const Quantized *x, int64_t x_row, const uint8_t *w, uint32_t *total)
+/* 16 rows of x and `columns` tiles of w side by side, 1 or 2. */
+INLINE void sum_tile_columns(int columns, int64_t quads, const Quantized *x, int64_t x_row, const uint8_t *w,
+                             uint32_t *total)
 {
     int64_t whole = (quads - 1) / TILE_QUADS;
-    for (int tile = 0; tile < tiles; tile++, w += quads * INT8_ROWS * INT8_COLUMNS) {
-        tile_zero(0);
-        for (int64_t i = 0; i < whole; i++) {
-            tile_load(2, x + i * TILE_ROW_BYTES, x_row);
-            tile_load(3, w + i * TILE_QUADS * TILE_ROW_BYTES, TILE_ROW_BYTES);
-            tile_dot_bytes(0, 2, 3);
+    const uint8_t *next = w + quads * TILE_ROW_BYTES;
+    tile_zero(0);
+    if (columns > 1)
+        tile_zero(1);
+    for (int64_t i = 0; i < whole; i++) {
+        tile_load(2, x + i * TILE_ROW_BYTES, x_row);
+        tile_load(3, w + i * TILE_QUADS * TILE_ROW_BYTES, TILE_ROW_BYTES);
+        tile_dot_bytes(0, 2, 3);
+        if (columns > 1) {
+            tile_load(4, next + i * TILE_QUADS * TILE_ROW_BYTES, TILE_ROW_BYTES);
+            tile_dot_bytes(1, 2, 4);
         }
-        tile_load(4, x + whole * TILE_ROW_BYTES, x_row);
-        tile_load(5, w + whole * TILE_QUADS * TILE_ROW_BYTES, TILE_ROW_BYTES);
-        tile_dot_bytes(0, 4, 5);
-        tile_store(0, total + tile * INT8_ROWS, (int64_t)(PANEL * sizeof *total));
     }
+    tile_load(5, x + whole * TILE_ROW_BYTES, x_row);
+    tile_load(6, w + whole * TILE_QUADS * TILE_ROW_BYTES, TILE_ROW_BYTES);
+    tile_dot_bytes(0, 5, 6);
+    tile_store(0, total, (int64_t)(PANEL * sizeof *total));
+    if (columns > 1) {
+        tile_load(7, next + whole * TILE_QUADS * TILE_ROW_BYTES, TILE_ROW_BYTES);
+        tile_dot_bytes(1, 5, 7);
+        tile_store(1, total + INT8_ROWS, (int64_t)(PANEL * sizeof *total));
+    }
+}
+
+static void sum_tiles(int tiles, int64_t quads, const Quantized *x, int64_t x_row, const uint8_t *w, uint32_t *total)
+{
+    int tile = 0;
+    for (; tile + 2 <= tiles; tile += 2)
+        sum_tile_columns(2, quads, x, x_row, w + tile * quads * TILE_ROW_BYTES, total + tile * INT8_ROWS);
+    if (tile < tiles)
+        sum_tile_columns(1, quads, x, x_row, w + tile * quads * TILE_ROW_BYTES, total + tile * INT8_ROWS);
 }
 
 #else
