@@ -4,6 +4,7 @@
  *     bench_lmu train decode                    some of it
  *     bench_lmu kernels --kernel implicit       some kernels
  *     bench_lmu train --arch lmu --dim 512 ...  one model of these options
+ *     bench_lmu decode --arch lmu --int8 ...    the same of one that is rounded to int8
  *     bench_lmu memory                          the forms of the Legendre memory, over lengths
  *     bench_lmu save --arch lmu --save DIR      the model that the others measure, as a checkpoint for bench/peers */
 #include <stdio.h>
@@ -34,6 +35,7 @@ static const Field fields[] = {
                    "training steps or tokens that count, behind one that warms up; 0: by time"),
     FIELD_COUNT_OF(BenchOptions, prefix, "512", 0, 1 << 20, "tokens", "tokens read before decoding is measured"),
     FIELD_CHOICE_OF(BenchOptions, compute, "f32", COMPUTE_CHOICES, "what products of matrices multiply"),
+    FIELD_FLAG_OF(BenchOptions, int8, NULL, "decode: round the model to int8, as lmu quantize does"),
     FIELD_STRING_OF(BenchOptions, save, NULL, "DIR", "where the model is saved: a directory that exists"),
 };
 static const FieldTable table = {"Bench", fields, sizeof fields / sizeof *fields};

@@ -4,6 +4,7 @@
 
 #include "base/memory.h"
 #include "measure.h"
+#include "tensor/summary.h"
 
 #define SECONDS 1.0 /* of timed tokens, unless their number is given */
 #define LEAST 20
@@ -58,11 +59,24 @@ static double decoding_bytes(const Decoding *d)
     const ModelConfig *c = &d->model->config;
     double numbers = 0, each = d->model->backend->compute == COMPUTE_BF16 ? 2 : 4;
     for (size_t i = 0; i < p->count; i++)
-        if (p->list[i]->role != PARAM_VECTOR && strcmp(p->list[i]->name, "position.weight") != 0)
+        if (p->list[i]->role != PARAM_VECTOR && !param_is_int8(p->list[i]) &&
+            strcmp(p->list[i]->name, "position.weight") != 0)
             numbers += (double)p->list[i]->size;
     int64_t seen = c->window > 0 && c->window < d->position ? c->window : d->position;
     double state = strcmp(c->arch, "transformer") == 0 ? 2 * (double)seen : (double)c->order;
-    return numbers * each + (double)d->streams * state * (double)(c->dim * c->layers) * 4;
+    return numbers * each + (double)p->int8_bytes + (double)d->streams * state * (double)(c->dim * c->layers) * 4;
+}
+
+/* Bytes that the parameters take in memory, with what is derived from them. */
+static double parameter_bytes(const Decoding *d)
+{
+    const Params *p = d->model->params;
+    PlanSummary summary;
+    double bytes = (double)p->length * (double)d->model->backend->real_size + (double)p->int8_bytes;
+    if (graph_summary(d->graph, 1, &summary) == LMU_OK)
+        bytes += (double)summary.derived;
+    plan_summary_free(&summary);
+    return bytes;
 }
 
 /* Seconds of the clock and of the processor that a step takes, medians. */
@@ -92,15 +106,25 @@ static json_t *decoding_line(const Decoding *d, const BenchOptions *o, double se
 {
     const ModelConfig *c = &d->model->config;
     double bytes = decoding_bytes(d);
-    return json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f}",
-                     "bench", "decode", "arch", c->arch, "dim", (json_int_t)c->dim, "layers", (json_int_t)c->layers,
-                     "order", (json_int_t)c->order, "vocabulary", (json_int_t)c->vocabulary, "streams",
-                     (json_int_t)d->streams, "parameters", (json_int_t)params_total(d->model->params), "prefix",
-                     (json_int_t)o->prefix, "seconds", seconds, "cpu_seconds", cpu, "tokens_per_second",
-                     (double)d->streams / seconds, "gflops",
-                     (double)d->streams * graph_flops(d->graph, o->prefix) / seconds / 1e9, "bytes_read", bytes,
-                     "gigabytes_per_second", bytes / seconds / 1e9, "share_of_reading", read / seconds, "idle_mib",
-                     idle / 1048576, "peak_mib", peak / 1048576);
+    return json_pack(
+        "{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:s, s:f}", "bench",
+        "decode", "arch", c->arch, "dim", (json_int_t)c->dim, "layers", (json_int_t)c->layers, "order",
+        (json_int_t)c->order, "vocabulary", (json_int_t)c->vocabulary, "streams", (json_int_t)d->streams, "parameters",
+        (json_int_t)params_total(d->model->params), "prefix", (json_int_t)o->prefix, "seconds", seconds, "cpu_seconds",
+        cpu, "tokens_per_second", (double)d->streams / seconds, "gflops",
+        (double)d->streams * graph_flops(d->graph, o->prefix) / seconds / 1e9, "bytes_read", bytes,
+        "gigabytes_per_second", bytes / seconds / 1e9, "share_of_reading", read / seconds, "idle_mib", idle / 1048576,
+        "peak_mib", peak / 1048576, "weights", model_is_int8(d->model) ? "int8" : "float", "parameter_mib",
+        parameter_bytes(d) / 1048576);
+}
+
+static lmu_status round_model(Model **model)
+{
+    Model *rounded;
+    TRY(model_quantize(*model, &rounded));
+    model_close(*model);
+    *model = rounded;
+    return LMU_OK;
 }
 
 static lmu_status decode_one(const BenchOptions *o)
@@ -114,6 +138,8 @@ static lmu_status decode_one(const BenchOptions *o)
     lmu_status status;
     double idle = (double)machine_peak_resident();
     ATTEMPT(model_create(backend, &o->model, 0, &model));
+    if (o->int8)
+        ATTEMPT(round_model(&model));
     ATTEMPT(decoding_open(model, streams, &d));
     ATTEMPT(decoding_measure(&d, o, &seconds, &cpu));
     double peak = (double)machine_peak_resident();

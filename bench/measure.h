@@ -12,6 +12,7 @@ typedef struct BenchOptions {
     char *arch;       /* NULL: the standard sizes */
     int64_t vocabulary, length, batch, micro_batch, threads, steps, prefix;
     int compute; /* ComputeChoice */
+    bool int8;   /* models that decode are rounded */
     char *save;  /* directory for the model, NULL: not saved */
     ModelConfig model;
 } BenchOptions;

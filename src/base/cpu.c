@@ -64,9 +64,11 @@ static MachineIsa cpu_find_isa(void)
     const unsigned avx512 = 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31; /* F, DQ, BW, VL */
     if ((b7 & avx512) != avx512 || (state & 0xE0) != 0xE0)
         return ISA_AVX2;
-    if (leaves < 1 || !__get_cpuid_count(7, 1, &a71, &b, &c, &d) || !(a71 & 1u << 5))
+    if (!(c7 & 1u << 11))
         return ISA_AVX512;
-    const unsigned amx = 1u << 22 | 1u << 24; /* BF16, TILE */
+    if (leaves < 1 || !__get_cpuid_count(7, 1, &a71, &b, &c, &d) || !(a71 & 1u << 5))
+        return ISA_AVX512VNNI;
+    const unsigned amx = 1u << 22 | 1u << 24 | 1u << 25; /* BF16, TILE, INT8 */
     if ((d7 & amx) != amx || (state & 0x60000) != 0x60000 || !amx_permitted())
         return ISA_AVX512BF16;
     return ISA_AMX;
@@ -90,7 +92,7 @@ const char *machine_cpu_name(void)
     return cpu_name;
 }
 
-static const char *const isa_names[] = {"ref", "base", "avx2", "avx512", "avx512bf16", "amx"};
+static const char *const isa_names[] = {"ref", "base", "avx2", "avx512", "avx512vnni", "avx512bf16", "amx"};
 _Static_assert(sizeof isa_names / sizeof *isa_names == ISA_COUNT, "every instruction set has a name");
 
 const char *machine_isa_name(MachineIsa isa)
@@ -120,5 +122,5 @@ const char *machine_isa_problem(void)
     const char *cap = getenv("LMU_ISA");
     if (!cap || !*cap || isa_cap() != ISA_COUNT)
         return NULL;
-    return "LMU_ISA is none of ref, base, avx2, avx512, avx512bf16, amx; nothing is capped";
+    return "LMU_ISA is none of ref, base, avx2, avx512, avx512vnni, avx512bf16, amx; nothing is capped";
 }

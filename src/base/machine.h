@@ -31,13 +31,14 @@ typedef enum MachineIsa {
     ISA_BASE,
     ISA_AVX2,
     ISA_AVX512,
+    ISA_AVX512VNNI,
     ISA_AVX512BF16,
     ISA_AMX,
     ISA_COUNT
 } MachineIsa;
 
 /* The best this CPU and operating system run, capped by the environment variable LMU_ISA=ref|base|avx2|avx512|
- * avx512bf16|amx. An unknown value caps nothing and is reported by machine_isa_problem(). */
+ * avx512vnni|avx512bf16|amx. An unknown value caps nothing and is reported by machine_isa_problem(). */
 MachineIsa machine_isa(void);
 const char *machine_isa_name(MachineIsa isa);
 const char *machine_isa_problem(void); /* NULL: none */

@@ -184,7 +184,7 @@ static void print_result(const Evaluating *e)
         printf("evaluating      %.2f s", e->seconds);
     else
         printf("evaluating      %s", format_duration(e->seconds, duration, sizeof duration));
-    printf(", %.0f tokens/s, %s products\n", (double)result->tokens / e->seconds, backend_compute_name(e->backend));
+    printf(", %.0f tokens/s, %s products\n", (double)result->tokens / e->seconds, model_products(e->engine.model));
 }
 
 /* The keys are those of lmu ngram --out, so that figures lie side by side. */
@@ -196,7 +196,7 @@ static lmu_status print_json(const Evaluating *e)
         json_pack("{s:s, s:s, s:f, s:f, s:o, s:I, s:I, s:b, s:s, s:I, s:I, s:f}", "checkpoint", e->checkpoint, "data",
                   e->options->data, "loss", eval_loss(result), "perplexity", eval_perplexity(result), "bits_per_byte",
                   bits, "context", (json_int_t)e->cut.context, "stride", (json_int_t)e->cut.stride, "carry",
-                  e->cut.carry, "compute", backend_compute_name(e->backend), "predicted_tokens",
+                  e->cut.carry, "compute", model_products(e->engine.model), "predicted_tokens",
                   (json_int_t)result->tokens, "predicted_bytes", (json_int_t)result->bytes, "seconds", e->seconds);
     if (!object)
         return error_set(LMU_FORMAT,

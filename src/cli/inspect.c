@@ -59,6 +59,8 @@ static lmu_status inspecting_open(Inspecting *in, const char *run)
     int64_t length;
     TRY(plan_rows(&(PlanOptions){0}, &in->record, &rows, &length));
     TRY(model_memory(model, GRAPH_DECODE, 0, 1, SESSION_BLOCK, &in->decoding));
+    if (model_is_int8(model)) /* there is no training it */
+        return LMU_OK;
     TRY(plan_compute(&(PlanOptions){0}, &in->record, in->backend));
     return model_memory(model, GRAPH_TRAIN, in->record.recompute ? GRAPH_RECOMPUTE : 0, rows, length, &in->training);
 }
@@ -80,8 +82,9 @@ static void print_configuration(const Inspecting *in)
     char value[1024];
     printf("checkpoint      %s\n", in->checkpoint);
     printf("architecture    %s: %s\n", model->arch->name, model->arch->summary);
-    printf("vocabulary      %lld tokens, tokenizer %016llx\n\n", (long long)model->config.vocabulary,
+    printf("vocabulary      %lld tokens, tokenizer %016llx\n", (long long)model->config.vocabulary,
            (unsigned long long)tokenizer_hash(in->engine.tokenizer));
+    printf("weights         %s\n\n", model_is_int8(model) ? "int8 matrices with a scale a row, all else F32" : "F32");
     printf("Configuration\n");
     for (size_t i = 0; i < model_table.count; i++) {
         field_format(&model_table.fields[i], &model->config, value, sizeof value);
@@ -98,38 +101,47 @@ static char *format_shape(const Param *param, char *out, size_t size)
     return out;
 }
 
+static const char *type_name(const Param *param)
+{
+    return param_is_int8(param) ? "int8" : "F32";
+}
+
 static void print_parameters(const Inspecting *in)
 {
     const Params *params = in->engine.model->params;
-    char shape[128];
+    char shape[128], bytes[32];
     int width = 4;
     for (size_t i = 0; i < params->count; i++)
         if ((int)strlen(params->list[i]->name) > width)
             width = (int)strlen(params->list[i]->name);
-    printf("\nParameters\n  %-*s  %-14s %10s %12s %12s %12s\n", width, "name", "shape", "numbers", "mean", "deviation",
-           "largest");
+    printf("\nParameters\n  %-*s  %-14s %-4s %10s %12s %12s %12s\n", width, "name", "shape", "type", "numbers", "mean",
+           "deviation", "largest");
     for (size_t i = 0; i < params->count; i++) {
         const Param *param = params->list[i];
         const ParamStatistics *s = &in->statistics[i];
-        printf("  %-*s  %-14s %10lld %12.4g %12.4g %12.4g", width, param->name,
-               format_shape(param, shape, sizeof shape), (long long)param->size, s->mean, s->deviation, s->largest);
+        printf("  %-*s  %-14s %-4s %10lld %12.4g %12.4g %12.4g", width, param->name,
+               format_shape(param, shape, sizeof shape), type_name(param), (long long)param->size, s->mean,
+               s->deviation, s->largest);
         if (s->not_finite > 0)
             printf("  %lld not finite", (long long)s->not_finite);
         putchar('\n');
     }
-    printf("  %lld in all, %lld without the embedding\n", (long long)params_total(params),
-           (long long)params_non_embedding(params));
+    printf("  %lld in all, %lld without the embedding; %s of memory\n", (long long)params_total(params),
+           (long long)params_non_embedding(params), format_bytes((double)in->decoding.parameters, bytes, sizeof bytes));
 }
 
 static void print_memory(const Inspecting *in)
 {
     const MemoryPlan *training = &in->training, *decoding = &in->decoding;
-    printf("\nMemory of training, %lld windows of %lld tokens at a time%s\n", (long long)training->rows,
-           (long long)(training->tokens / training->rows), in->record.recompute ? ", blocks computed again" : "");
-    memory_plan_print(training, true);
+    if (training->rows > 0) {
+        printf("\nMemory of training, %lld windows of %lld tokens at a time%s\n", (long long)training->rows,
+               (long long)(training->tokens / training->rows), in->record.recompute ? ", blocks computed again" : "");
+        memory_plan_print(training, true);
+    }
     printf("\nMemory of writing, one stream, its prompt in blocks of %lld tokens\n", (long long)decoding->tokens);
     memory_plan_print(decoding, false);
-    printf("\nModel FLOPs a token: %.4g of training, a third of that forward\n", training->flops);
+    if (training->rows > 0)
+        printf("\nModel FLOPs a token: %.4g of training, a third of that forward\n", training->flops);
 }
 
 static void print_record(const RunRecord *record)
@@ -154,10 +166,10 @@ static json_t *parameters_json(const Inspecting *in)
         json_t *shape = json_array();
         for (int k = 0; k < param->rank; k++)
             json_array_append_new(shape, json_integer(param->shape[k]));
-        json_array_append_new(list,
-                              json_pack("{s:s, s:o, s:I, s:f, s:f, s:f, s:I}", "name", param->name, "shape", shape,
-                                        "numbers", (json_int_t)param->size, "mean", s->mean, "deviation", s->deviation,
-                                        "largest", s->largest, "not_finite", (json_int_t)s->not_finite));
+        json_array_append_new(list, json_pack("{s:s, s:o, s:s, s:I, s:f, s:f, s:f, s:I}", "name", param->name, "shape",
+                                              shape, "type", type_name(param), "numbers", (json_int_t)param->size,
+                                              "mean", s->mean, "deviation", s->deviation, "largest", s->largest,
+                                              "not_finite", (json_int_t)s->not_finite));
     }
     return list;
 }
@@ -173,16 +185,19 @@ static json_t *record_json(const RunRecord *record)
 static lmu_status print_json(const Inspecting *in)
 {
     const Model *model = in->engine.model;
+    bool trains = in->training.rows > 0;
     char hash[32];
     json_t *configuration;
     TRY(model_config_to_json(&model->config, &configuration));
     snprintf(hash, sizeof hash, "%016llx", (unsigned long long)tokenizer_hash(in->engine.tokenizer));
-    json_t *object = json_pack("{s:s, s:o, s:s, s:o, s:I, s:I, s:o, s:o, s:f, s:o}", "checkpoint", in->checkpoint,
-                               "configuration", configuration, "tokenizer", hash, "tensors", parameters_json(in),
-                               "parameters", (json_int_t)params_total(model->params), "non_embedding",
-                               (json_int_t)params_non_embedding(model->params), "training_memory",
-                               memory_plan_json(&in->training), "decoding_memory", memory_plan_json(&in->decoding),
-                               "training_flops_a_token", in->training.flops, "training", record_json(&in->record));
+    json_t *object =
+        json_pack("{s:s, s:o, s:s, s:o, s:s, s:I, s:I, s:o, s:o, s:o, s:o}", "checkpoint", in->checkpoint,
+                  "configuration", configuration, "tokenizer", hash, "tensors", parameters_json(in), "weights",
+                  model_is_int8(model) ? "int8" : "F32", "parameters", (json_int_t)params_total(model->params),
+                  "non_embedding", (json_int_t)params_non_embedding(model->params), "training_memory",
+                  trains ? memory_plan_json(&in->training) : json_null(), "decoding_memory",
+                  memory_plan_json(&in->decoding), "training_flops_a_token",
+                  trains ? json_real(in->training.flops) : json_null(), "training", record_json(&in->record));
     if (!object)
         return error_set(LMU_FORMAT, "%s: cannot be told as JSON, as its name is not UTF-8", in->checkpoint);
     json_dumpf(object, stdout, JSON_INDENT(2));

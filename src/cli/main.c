@@ -19,6 +19,7 @@ extern const Command eval_command;
 extern const Command generate_command;
 extern const Command stream_command;
 extern const Command inspect_command;
+extern const Command quantize_command;
 extern const Command plot_command;
 extern const Command study_run_command;
 extern const Command study_show_command;
@@ -37,6 +38,7 @@ const Command *const commands[] = {
     &generate_command,
     &stream_command,
     &inspect_command,
+    &quantize_command,
     &plot_command,
     &study_run_command,
     &study_show_command,

@@ -51,7 +51,7 @@ static void digest_param(Digest *digest, const Params *params, const Param *para
     digest_add(digest, param->name, strlen(param->name) + 1);
     for (int64_t done = 0, count; done < param->size; done += count) {
         count = param->size - done < PIECE ? param->size - done : PIECE;
-        KERNEL(params->backend, get_f32, count, real_at(params->backend, params->values, param->offset + done), piece);
+        param_get_f32(params, param, done, count, piece);
         digest_add(digest, piece, (size_t)count * sizeof *piece);
     }
 }

@@ -8,6 +8,7 @@
 #define LMU_KERNEL_KERNELS_H
 
 #include "kernel/backend.h"
+#include "kernel/int8.h"
 #include "kernel/legendre_system.h"
 
 /* A ragged batch: row r holds the packed tokens offset[r] .. offset[r+1]-1, the first of which stands at position[r] of its
@@ -101,6 +102,7 @@ struct Kernels {
     void (*put_bytes)(Backend *, size_t bytes, const void *host, void *to);
     void (*put_f32)(Backend *, int64_t n, const float *host, Real *to);
     void (*put_f64)(Backend *, int64_t n, const double *host, Real *to);
+    void (*get_bytes)(Backend *, size_t bytes, const void *from, void *host);
     void (*get_f32)(Backend *, int64_t n, const Real *from, float *host);
     void (*get_f64)(Backend *, int64_t n, const Real *from, double *host);
 
@@ -161,6 +163,21 @@ struct Kernels {
     void (*product_rows_bf16)(Backend *, int64_t n, int64_t m, int64_t k, const Real *x, const void *packed,
                               const Real *bias, Real *y);
     size_t (*product_rows_bf16_workspace)(Backend *, int64_t n, int64_t k); /* bytes */
+
+    /* -- matrices of bytes (int8.h) ------------------------------------------------------------------------------ */
+    /* w [rows x columns] rounded: each row's scale is its largest magnitude over 127. A row that is not finite has a scale of NaN. */
+    void (*quantize_int8)(Backend *, const Real *w, const Int8Matrix *to);
+    /* From and to bytes and scales as files hold them, row after row: all of them; `count` bytes from `first` on. */
+    void (*put_int8)(Backend *, const int8_t *w, const float *scale, const Int8Matrix *to);
+    void (*get_int8)(Backend *, const Int8Matrix *, int64_t first, int64_t count, int8_t *w);
+    /* The product by rows once more: y [N x rows] = x [N x columns] w^T + bias. Each row of x is rounded to bytes as it comes, into
+     * workspace, with its own scale, its largest magnitude over 127: so each number of y is a sum of whole numbers, which no order
+     * changes, times two scales. A row is 0 if no magnitude in it reaches INT8_LEAST, and gives NaN if one is not finite. */
+    void (*product_rows_int8)(Backend *, int64_t n, const Int8Matrix *w, const Real *x, const Real *bias, Real *y);
+    size_t (*product_rows_int8_workspace)(Backend *, int64_t n, int64_t k); /* bytes */
+    /* As gather, from a table of bytes. */
+    void (*gather_int8)(Backend *, int64_t n, int64_t bag, const int32_t *ids, const Real *weight,
+                        const Int8Matrix *table, Real *y);
 
     /* -- tables ------------------------------------------------------------------------------------------------ */
     /* y[i] = the sum of weight[k] table[ids[k]] over the bag k = i bag .. i bag + bag - 1, without those of ids[k] < 0; ids [N x bag] and
@@ -238,8 +255,9 @@ struct Kernels {
 
     /* -- long short-term memory of H cells: z [N x 4H], recurrent [4H x H], y [N x H]; state [slots x 2H], h then c (NULL: zero);
      *    start [B x 2H], gates [N x 4H] and cell [N x H] are kept for the backward pass ------------------------------- */
-    void (*lstm)(Backend *, const Rows *, int64_t h, const Real *z, const Real *recurrent, Real *state, Real *start,
-                 Real *gates, Real *cell, Real *y);
+    /* The recurrent matrix is either of the two; the other is NULL. */
+    void (*lstm)(Backend *, const Rows *, int64_t h, const Real *z, const Real *recurrent,
+                 const Int8Matrix *recurrent_int8, Real *state, Real *start, Real *gates, Real *cell, Real *y);
     /* dz, drecurrent (+)=; either may be NULL. No gradient flows into the state. */
     void (*lstm_back)(Backend *, const Rows *, int64_t h, const Real *recurrent, const Real *start, const Real *gates,
                       const Real *cell, const Real *y, const Real *dy, Real *dz, bool add, Real *drecurrent,

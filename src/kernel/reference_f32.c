@@ -10,6 +10,8 @@
 
 #include "kernel/reference/product.h"
 
+#include "kernel/reference/int8.h"
+
 #include "kernel/reference/loss.h"
 
 #include "kernel/reference/recall.h"

@@ -8,6 +8,7 @@
     void simd_rope_##variant(Kernels *);                                                                               \
     void simd_product_##variant(Kernels *);                                                                            \
     void simd_product_bf16_##variant(Kernels *);                                                                       \
+    void simd_int8_##variant(Kernels *);                                                                               \
     void simd_loss_##variant(Kernels *);                                                                               \
     void simd_recall_##variant(Kernels *);                                                                             \
     void simd_legendre_##variant(Kernels *);                                                                           \
@@ -24,6 +25,7 @@
         simd_rope_##variant(table);                                                                                    \
         simd_product_##variant(table);                                                                                 \
         simd_product_bf16_##variant(table);                                                                            \
+        simd_int8_##variant(table);                                                                                    \
         simd_loss_##variant(table);                                                                                    \
         simd_recall_##variant(table);                                                                                  \
         simd_legendre_##variant(table);                                                                                \
@@ -42,7 +44,9 @@ DECLARE(base)
 DECLARE(avx2)
 DECLARE(avx512)
 DECLARE(avx512bf16)
+void simd_int8_avx512vnni(Kernels *);
 void simd_product_bf16_amx(Kernels *);
+void simd_int8_amx(Kernels *);
 void simd_implicit_bf16_amx(Kernels *);
 void simd_attention_bf16_amx(Kernels *);
 #endif
@@ -52,12 +56,17 @@ void kernels_simd_override(Kernels *table, MachineIsa isa)
 #ifdef __x86_64__
     if (isa >= ISA_AVX512BF16) {
         override_avx512bf16(table);
-        if (isa == ISA_AMX)
+        simd_int8_avx512vnni(table);
+        if (isa == ISA_AMX) {
             simd_product_bf16_amx(table);
+            simd_int8_amx(table);
+        }
         return;
     }
-    if (isa == ISA_AVX512) {
+    if (isa >= ISA_AVX512) {
         override_avx512(table);
+        if (isa == ISA_AVX512VNNI)
+            simd_int8_avx512vnni(table);
         return;
     }
     if (isa == ISA_AVX2) {
@@ -81,7 +90,7 @@ void kernels_bf16_override(Kernels *table, MachineIsa isa)
         bf16_override_avx512bf16(table);
         return;
     }
-    if (isa == ISA_AVX512) {
+    if (isa >= ISA_AVX512) {
         bf16_override_avx512(table);
         return;
     }

@@ -19,8 +19,7 @@ lmu_status param_statistics(const Params *params, const Param *param, ParamStati
     for (int pass = 0; pass < 2; pass++)
         for (int64_t done = 0; done < param->size; done += PIECE) {
             int64_t count = param->size - done < PIECE ? param->size - done : PIECE;
-            KERNEL(params->backend, get_f32, count, real_at(params->backend, params->values, param->offset + done),
-                   piece);
+            param_get_f32(params, param, done, count, piece);
             for (int64_t i = 0; i < count; i++) {
                 double value = (double)piece[i];
                 if (!isfinite(value)) {
@@ -56,7 +55,7 @@ lmu_status model_outline(Model *model, GraphMode mode, int flags, int rows, int6
     lmu_status status = graph_summary(g, length, &summary);
     *out = (MemoryPlan){.rows = rows,
                         .tokens = rows * length,
-                        .parameters = model->params->length * real,
+                        .parameters = model->params->length * real + (int64_t)model->params->int8_bytes,
                         .derived = (int64_t)summary.derived,
                         .gradients = mode == GRAPH_TRAIN ? learnt : 0,
                         .moments = mode == GRAPH_TRAIN ? 2 * learnt : 0,

@@ -76,7 +76,8 @@ done:
 
 lmu_status model_draw(Model *model, uint64_t seed)
 {
-    double bytes = (double)model->params->length * (double)model->backend->real_size;
+    double bytes =
+        (double)model->params->length * (double)model->backend->real_size + (double)model->params->int8_bytes;
     double there = (double)machine_memory();
     char count[32], needed[32], have[32];
     if (bytes > there)
@@ -96,6 +97,33 @@ lmu_status model_create(Backend *backend, const ModelConfig *config, uint64_t se
     else
         model_close(model);
     return status;
+}
+
+lmu_status model_quantize(const Model *model, Model **out)
+{
+    lmu_status status;
+    Model *quantized = NULL;
+    if (model_is_int8(model))
+        return error_set(LMU_USAGE, "the matrices of this model are int8 already");
+    ATTEMPT(model_open(model->backend, &model->config, &quantized));
+    ATTEMPT(params_use_int8(quantized->params));
+    ATTEMPT(model_draw(quantized, 0));
+    ATTEMPT(params_quantize(model->params, quantized->params));
+    *out = quantized;
+    quantized = NULL;
+done:
+    model_close(quantized);
+    return status;
+}
+
+bool model_is_int8(const Model *model)
+{
+    return model->params->int8_bytes > 0;
+}
+
+const char *model_products(const Model *model)
+{
+    return model_is_int8(model) ? "int8" : backend_compute_name(model->backend);
 }
 
 void model_close(Model *model)

@@ -31,6 +31,10 @@ typedef struct Model {
 lmu_status model_open(Backend *backend, const ModelConfig *config, Model **out);
 /* Gives the parameters memory and draws them from the seed. LMU_MEMORY if they take more than is free. */
 lmu_status model_draw(Model *model, uint64_t seed);
+/* The same model with its matrices in bytes (params_use_int8): it can be run and saved, not trained. LMU_USAGE if it is one. */
+lmu_status model_quantize(const Model *model, Model **out);
+bool model_is_int8(const Model *model);
+const char *model_products(const Model *model); /* what it multiplies: "int8", or as backend_compute_name */
 /* Both: a new model, ready to run. */
 lmu_status model_create(Backend *backend, const ModelConfig *config, uint64_t seed, Model **out);
 void model_close(Model *model); /* accepts NULL */
@@ -42,10 +46,15 @@ lmu_status model_graph(Model *model, GraphMode mode, int rows, int64_t tokens, i
 /* -- checkpoints: a directory with model.safetensors, config.json, tokenizer.json ------------------------------------ */
 /* Writes model.safetensors and config.json into a directory that exists. */
 lmu_status model_save(const Model *model, const char *directory);
-lmu_status model_load(Backend *backend, const char *directory, Model **out);
 /* The checkpoint that a user means by a path: the directory itself if it holds model.safetensors, else its best/, else its
  * last/. malloc'ed; LMU_IO if there is none. */
 lmu_status checkpoint_find(const char *path, char **directory);
+lmu_status model_load(Backend *backend, const char *directory, Model **out); /* in bytes if the file holds bytes */
+#define INT8_IS_NOT_TRAINED                                                                                            \
+    "its matrices are int8 (lmu quantize), which can be run and not trained: take the checkpoint that it was made "    \
+    "from"
+/* Whether a file, model.safetensors, says that its matrices are in bytes. */
+lmu_status checkpoint_is_int8(const char *path, bool *int8);
 /* Vectors of the parameters' layout to and from one file; tensors are named PREFIX and the parameter's name. */
 typedef struct ParamVector {
     const char *prefix;

@@ -58,6 +58,7 @@ const Operator operator_cross_entropy = {.name = "cross_entropy",
                                          .forward = forward,
                                          .forms_gradient = true,
                                          .half_inputs = KEEPS_INPUT(IN_X),
+                                         .int8_inputs = KEEPS_INPUT(IN_WEIGHT),
                                          .flops = flops};
 
 Tensor *op_cross_entropy(Graph *g, Tensor *x, Tensor *weight, Tensor *targets)

@@ -1,10 +1,19 @@
 /* Embedding: y = table[ids]. */
 #include "op/operators.h"
 
+void table_gather(Graph *g, const Step *s, int table, int64_t n, int64_t bag, const int32_t *ids, const Real *weight)
+{
+    const Int8Matrix *int8 = step_int8(s, table);
+    if (int8)
+        KERNEL(graph_backend(g), gather_int8, n, bag, ids, weight, int8, step_out(g, s));
+    else
+        KERNEL(graph_backend(g), gather, n, bag, s->node->in[table]->shape[1], ids, weight, step_in(g, s, table),
+               step_out(g, s));
+}
+
 static void forward(Graph *g, const Step *s)
 {
-    KERNEL(graph_backend(g), gather, step_rows(g)->tokens, 1, s->node->out->shape[1], step_ids(g, s, 0), NULL,
-           step_in(g, s, 1), step_out(g, s));
+    table_gather(g, s, 1, step_rows(g)->tokens, 1, step_ids(g, s, 0), NULL);
 }
 
 static void backward(Graph *g, const Step *s)
@@ -15,8 +24,11 @@ static void backward(Graph *g, const Step *s)
                step_gradient_out(g, s), step_gradient(g, s, 1), step_add(g, s, 1));
 }
 
-const Operator operator_embedding = {
-    .name = "embedding", .forward = forward, .backward = backward, .keeps = KEEPS_INPUT(0)};
+const Operator operator_embedding = {.name = "embedding",
+                                     .forward = forward,
+                                     .backward = backward,
+                                     .keeps = KEEPS_INPUT(0),
+                                     .int8_inputs = KEEPS_INPUT(1)};
 
 Tensor *op_embedding(Graph *g, Tensor *ids, Tensor *table)
 {

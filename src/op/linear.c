@@ -1,10 +1,16 @@
 /* Linear: y = x weight^T + bias. Training uses the backend's best product; scoring and decoding use products in row tiles,
- * so that a row's bits do not depend on how many others there are, of what the backend multiplies: float or bfloat16. */
+ * so that a row's bits do not depend on how many others there are, of what the weight is held in, bytes, or else of what the backend
+ * multiplies, float or bfloat16. */
 #include "op/operators.h"
 
 void linear_rows(Graph *g, const Node *node, int64_t n, const Real *x, const Real *bias, Real *y)
 {
     const Compute *compute = node->attributes;
+    const Param *weight = node->in[1]->param;
+    if (param_is_int8(weight)) {
+        KERNEL(graph_backend(g), product_rows_int8, n, &weight->int8, x, bias, y);
+        return;
+    }
     const void *packed = derived_form(graph_params(g), node->derived);
     int64_t m = node->in[1]->shape[0], k = node->in[1]->shape[1];
     if (*compute == COMPUTE_BF16)
@@ -71,6 +77,7 @@ const Operator operator_linear = {.name = "linear",
                                   .half_output = true,
                                   .half_gradient = true,
                                   .half_gradients = KEEPS_INPUT(0),
+                                  .int8_inputs = KEEPS_INPUT(1),
                                   .flops = flops};
 
 /* The weight rounded, as it is. */
@@ -102,12 +109,16 @@ static lmu_status prepare_training(Backend *b, Params *params, int64_t n, NodeSp
                          &spec->derived);
 }
 
-/* For scoring and decoding: the weight packed. */
+/* For scoring and decoding: the weight packed, as one in bytes is already. */
 static lmu_status prepare_rows(Backend *b, Params *params, int64_t n, NodeSpec *spec)
 {
     const Tensor *weight = spec->in[1];
     int64_t m = weight->shape[0], k = weight->shape[1];
     bool bf16 = b->compute == COMPUTE_BF16;
+    if (param_is_int8(weight->param)) {
+        spec->workspace = b->kernels->product_rows_int8_workspace(b, n, k);
+        return LMU_OK;
+    }
     size_t bytes = bf16 ? b->kernels->packed_bytes_bf16(b, m, k) : b->kernels->packed_bytes(b, m, k);
     spec->attributes = &b->compute;
     spec->attributes_size = sizeof b->compute;

@@ -7,9 +7,10 @@ enum { SAVED_GATES, SAVED_CELL, SAVED_START };
 
 static void forward(Graph *g, const Step *s)
 {
-    KERNEL(graph_backend(g), lstm, step_rows(g), s->node->out->shape[1], step_in(g, s, IN_Z), step_in(g, s, IN_R),
-           step_state(g, s), step_saved(g, s, SAVED_START), step_saved(g, s, SAVED_GATES), step_saved(g, s, SAVED_CELL),
-           step_out(g, s));
+    const Int8Matrix *recurrent = step_int8(s, IN_R);
+    KERNEL(graph_backend(g), lstm, step_rows(g), s->node->out->shape[1], step_in(g, s, IN_Z),
+           recurrent ? NULL : step_in(g, s, IN_R), recurrent, step_state(g, s), step_saved(g, s, SAVED_START),
+           step_saved(g, s, SAVED_GATES), step_saved(g, s, SAVED_CELL), step_out(g, s));
 }
 
 static void backward(Graph *g, const Step *s)
@@ -31,6 +32,7 @@ const Operator operator_lstm = {.name = "lstm",
                                 .forward = forward,
                                 .backward = backward,
                                 .keeps = KEEPS_INPUT(IN_R) | KEEPS_OUTPUT,
+                                .int8_inputs = KEEPS_INPUT(IN_R),
                                 .looks_back = true,
                                 .flops = flops};
 

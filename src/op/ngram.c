@@ -16,8 +16,7 @@ static void forward(Graph *g, const Step *s)
            next, weight);
     if (state && !s->recompute)
         KERNEL(graph_backend(g), recall_keep, rows, ngram_window(shape), step_ids(g, s, IN_IDS), state);
-    KERNEL(graph_backend(g), gather, rows->tokens * shape->orders, shape->ways, table[1], next, weight,
-           step_in(g, s, IN_TABLE), step_out(g, s));
+    table_gather(g, s, IN_TABLE, rows->tokens * shape->orders, shape->ways, next, weight);
 }
 
 static void backward(Graph *g, const Step *s)
@@ -36,8 +35,12 @@ static void observe(Graph *g, const Step *s)
            step_in(g, s, IN_COUNTS));
 }
 
-const Operator operator_ngram = {
-    .name = "ngram", .forward = forward, .backward = backward, .looks_back = true, .observe = observe};
+const Operator operator_ngram = {.name = "ngram",
+                                 .forward = forward,
+                                 .backward = backward,
+                                 .int8_inputs = KEEPS_INPUT(IN_TABLE),
+                                 .looks_back = true,
+                                 .observe = observe};
 
 Tensor *op_ngram(Graph *g, Tensor *ids, Tensor *table, Tensor *counts, int64_t ways)
 {

@@ -29,6 +29,9 @@ AttentionGradients implicit_gradients(Graph *g, const Step *s);
 /* By definition: of the products with L, of scores and of values. */
 double implicit_flops(const Implicit *a);
 
+/* The output of a step: sums of n bags of rows of the table, its input `table`, as the kernel gather has it. */
+void table_gather(Graph *g, const Step *s, int table, int64_t n, int64_t bag, const int32_t *ids, const Real *weight);
+
 /* What multiplies by a weight [M x K], its input 1. The first gives a node that will see up to n rows its workspace and the form of the
  * weight that it needs: in training the weight rounded, where products multiply bfloat16; in scoring and decoding the weight
  * packed and, as attributes, the type that it multiplies. False after an error. */

@@ -16,8 +16,7 @@ static void forward(Graph *g, const Step *s)
            next);
     if (state && !s->recompute)
         KERNEL(graph_backend(g), recall_keep, rows, a->window, step_ids(g, s, 0), state);
-    KERNEL(graph_backend(g), gather, rows->tokens * a->orders, 1, s->node->in[1]->shape[1], next, NULL,
-           step_in(g, s, 1), step_out(g, s));
+    table_gather(g, s, 1, rows->tokens * a->orders, 1, next, NULL);
 }
 
 static void backward(Graph *g, const Step *s)
@@ -30,7 +29,8 @@ static void backward(Graph *g, const Step *s)
                step_add(g, s, 1));
 }
 
-const Operator operator_recall = {.name = "recall", .forward = forward, .backward = backward, .looks_back = true};
+const Operator operator_recall = {
+    .name = "recall", .forward = forward, .backward = backward, .int8_inputs = KEEPS_INPUT(1), .looks_back = true};
 
 Tensor *op_recall(Graph *g, Tensor *ids, Tensor *table, int64_t orders, int64_t window)
 {

@@ -299,9 +299,25 @@ static int graph_add_state(Graph *g, int64_t numbers)
     return (int)g->state_count++;
 }
 
+/* Parameters in bytes are for operators that know them, and not for training. */
+static bool reads_parameters(Graph *g, const Operator *op, const NodeSpec *spec)
+{
+    for (int i = 0; i < spec->inputs; i++) {
+        if (!spec->in[i] || spec->in[i]->kind != TENSOR_PARAM || !param_is_int8(spec->in[i]->param))
+            continue;
+        if (g->mode == GRAPH_TRAIN)
+            graph_fail(g, LMU_USAGE, "parameter %s is int8: the model can be run, and not trained",
+                       spec->in[i]->param->name);
+        else if (!(op->int8_inputs & KEEPS_INPUT(i)))
+            graph_fail(g, LMU_USAGE, "parameter %s is int8, which the operator %s does not read",
+                       spec->in[i]->param->name, op->name);
+    }
+    return g->status == LMU_OK;
+}
+
 Tensor *graph_node(Graph *g, const Operator *op, const NodeSpec *spec)
 {
-    if (!graph_ready(g, spec->inputs, spec->in))
+    if (!graph_ready(g, spec->inputs, spec->in) || !reads_parameters(g, op, spec))
         return NULL;
     Node *node = arena_alloc(g->arena, 1, sizeof *node);
     if (!node)

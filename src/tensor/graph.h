@@ -99,6 +99,7 @@ struct Operator {
     bool half_output;        /* it can write its output, and where it keeps it read it, in bfloat16 */
     bool half_gradient;      /* its backward can read the gradient of its output in bfloat16 */
     unsigned half_gradients; /* inputs whose gradient it can write in bfloat16, where it is the only writer */
+    unsigned int8_inputs;    /* parameters it can read as matrices of bytes, see step_int8: bits as in `keeps` */
     bool looks_back;         /* results depend on earlier tokens: it has state */
     double (*flops)(const Node *node, int64_t length); /* forward model FLOPs a token in rows of `length`; NULL: none */
     lmu_status (*check)(const Node *node, const Rows *rows); /* refuses a run before it starts; may be NULL */
@@ -239,6 +240,7 @@ const Run *step_run(const Graph *g);
 int64_t step_extent(const Graph *g, const Tensor *tensor); /* the first dimension in this run */
 int64_t step_numbers(const Graph *g, const Tensor *tensor);
 Real *step_in(const Graph *g, const Step *s, int i);
+const Int8Matrix *step_int8(const Step *s, int i); /* a parameter in bytes; NULL: it is none, step_in has its numbers */
 const int32_t *step_ids(const Graph *g, const Step *s, int i);
 Real *step_out(const Graph *g, const Step *s);
 Real *step_saved(const Graph *g, const Step *s, int i);

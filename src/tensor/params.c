@@ -1,5 +1,6 @@
 #include "tensor/params.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,6 +8,7 @@
 #include "base/random.h"
 
 #define ALIGNMENT 16 /* numbers: 64 bytes of float */
+#define PIECE 4096
 
 struct Derived {
     const Param *param;
@@ -37,6 +39,7 @@ void params_close(Params *params)
     backend_free(params->backend, params->gradients);
     backend_free(params->backend, params->first_moment);
     backend_free(params->backend, params->second_moment);
+    backend_free(params->backend, params->int8);
     for (size_t i = 0; i < params->count; i++) {
         free(params->list[i]->name);
         free(params->list[i]);
@@ -105,10 +108,10 @@ lmu_status params_get(Params *params, const char *name, int rank, const int64_t 
     return LMU_OK;
 }
 
-/* New memory is zero, and a table of counts too large to be written for nothing. */
+/* New memory is zero, and a table of counts too large to be written for nothing. Bytes are put there by who has them. */
 static bool is_drawn(const Param *param)
 {
-    return param->init.kind != INIT_ZEROS;
+    return param->init.kind != INIT_ZEROS && !param_is_int8(param);
 }
 
 static void param_draw(const Param *param, uint64_t seed, double *values)
@@ -131,6 +134,13 @@ static void param_draw(const Param *param, uint64_t seed, double *values)
         }
 }
 
+static size_t int8_size(const Param *param)
+{
+    const Int8Matrix *w = &param->int8;
+    return (size_t)int8_scales(w->rows) * sizeof *w->scale +
+           int8_bytes(w->rows, w->columns); /* both whole cache lines */
+}
+
 /* Counts go behind all others: gradients and moments end before them. */
 static lmu_status params_lay(Params *params)
 {
@@ -143,13 +153,50 @@ static lmu_status params_lay(Params *params)
         for (size_t i = 0; i < params->count; i++)
             if ((params->list[i]->role == PARAM_COUNTS) == counts)
                 laid[count++] = params->list[i];
-    params->length = 0;
+    params->length = params->learnt = 0;
+    params->int8_bytes = 0;
     for (size_t i = 0; i < count; i++) {
+        if (param_is_int8(laid[i])) {
+            params->int8_bytes += int8_size(laid[i]);
+            continue;
+        }
         laid[i]->offset = params->length;
         params->length += padded_size(laid[i]);
+        if (laid[i]->role != PARAM_COUNTS)
+            params->learnt = params->length;
     }
     memcpy(params->list, laid, count * sizeof *laid);
     free(laid);
+    return LMU_OK;
+}
+
+lmu_status params_use_int8(Params *params)
+{
+    for (size_t i = 0; i < params->count; i++) {
+        Param *param = params->list[i];
+        bool matrix = param->role == PARAM_MATRIX || param->role == PARAM_BRANCH || param->role == PARAM_TABLE;
+        if (!matrix || param->rank != 2)
+            continue;
+        if (param->shape[1] > INT8_COLUMNS_MOST)
+            return error_set(LMU_USAGE, "parameter %s has rows of %lld: int8 products sum up to %lld terms",
+                             param->name, (long long)param->shape[1], (long long)INT8_COLUMNS_MOST);
+        param->int8 = (Int8Matrix){.rows = param->shape[0], .columns = param->shape[1]};
+    }
+    return params_lay(params);
+}
+
+static lmu_status seal_int8(Params *params)
+{
+    if (params->int8_bytes == 0)
+        return LMU_OK;
+    TRY(backend_alloc(params->backend, params->int8_bytes, &params->int8));
+    char *at = params->int8;
+    for (size_t i = 0; i < params->count; i++) {
+        Int8Matrix *w = &params->list[i]->int8;
+        w->scale = (float *)at;
+        w->packed = (uint8_t *)(w->scale + int8_scales(w->rows));
+        at += int8_size(params->list[i]);
+    }
     return LMU_OK;
 }
 
@@ -157,6 +204,7 @@ lmu_status params_seal(Params *params, uint64_t seed)
 {
     Backend *backend = params->backend;
     TRY(params_lay(params));
+    TRY(seal_int8(params));
     TRY(backend_alloc(backend, (size_t)params->length * backend->real_size, &params->values));
     int64_t largest = 1;
     for (size_t i = 0; i < params->count; i++)
@@ -195,6 +243,66 @@ void params_write_end(Params *params)
 {
     params->writing = false;
     params->generation++;
+}
+
+/* The scale of a row that is not finite is NaN. */
+static lmu_status require_finite(const Params *params, const Param *param)
+{
+    float scale[PIECE];
+    for (int64_t first = 0; first < param->int8.rows; first += PIECE) {
+        int64_t count = param->int8.rows - first < PIECE ? param->int8.rows - first : PIECE;
+        KERNEL(params->backend, get_bytes, (size_t)count * sizeof *scale, param->int8.scale + first, scale);
+        for (int64_t i = 0; i < count; i++)
+            if (!isfinite(scale[i]))
+                return error_set(LMU_FORMAT, "parameter %s: row %lld holds a number that is not finite", param->name,
+                                 (long long)(first + i));
+    }
+    return LMU_OK;
+}
+
+lmu_status params_quantize(const Params *from, Params *to)
+{
+    Backend *backend = to->backend;
+    lmu_status status = LMU_OK;
+    params_write_begin(to);
+    for (size_t i = 0; i < to->count && status == LMU_OK; i++) {
+        const Param *param = to->list[i], *source = params_find(from, param->name);
+        if (!source || source->size != param->size || param_is_int8(source)) {
+            status = error_set(LMU_MISMATCH, "parameter %s cannot be rounded to int8: it is not there in float",
+                               param->name);
+            continue;
+        }
+        const Real *values = real_at(backend, from->values, source->offset);
+        if (!param_is_int8(param)) {
+            KERNEL(backend, copy, param->size, values, real_at(backend, to->values, param->offset), false);
+            continue;
+        }
+        KERNEL(backend, quantize_int8, values, &param->int8);
+        status = require_finite(to, param);
+    }
+    params_write_end(to);
+    return status;
+}
+
+void param_get_f32(const Params *params, const Param *param, int64_t first, int64_t count, float *out)
+{
+    Backend *backend = params->backend;
+    const Int8Matrix *w = &param->int8;
+    int8_t bytes[PIECE];
+    if (!param_is_int8(param)) {
+        KERNEL(backend, get_f32, count, real_at(backend, params->values, param->offset + first), out);
+        return;
+    }
+    for (int64_t done = 0, piece; done < count; done += piece) { /* within one row */
+        int64_t left = w->columns - (first + done) % w->columns;
+        piece = count - done < left ? count - done : left;
+        piece = piece < PIECE ? piece : PIECE;
+        float scale;
+        KERNEL(backend, get_bytes, sizeof scale, w->scale + (first + done) / w->columns, &scale);
+        KERNEL(backend, get_int8, w, first + done, piece, bytes);
+        for (int64_t i = 0; i < piece; i++)
+            out[done + i] = scale * (float)bytes[i];
+    }
 }
 
 int64_t params_total(const Params *params)

@@ -3,7 +3,10 @@
  * While a store is open the first graph that names a parameter adds it; params_seal allocates and initialises them all, and
  * from then on a graph can only ask for what is there. Gradients and the optimiser's moments are vectors of the same layout
  * that exist only for training, so that clipping, AdamW and checkpoints are single loops. Forms derived from parameters (packed
- * products) are registered here and rebuilt when they are older than the values. */
+ * products) are registered here and rebuilt when they are older than the values.
+ *
+ * A store that is never trained can hold its matrices in bytes (params_use_int8). They are then not among the values but in a
+ * piece of memory of their own, in the one form that every kernel reads: nothing is derived from them. */
 #ifndef LMU_TENSOR_PARAMS_H
 #define LMU_TENSOR_PARAMS_H
 
@@ -35,7 +38,13 @@ typedef struct Param {
     int64_t offset; /* in the vectors, in numbers; a multiple of 16 */
     Init init;
     ParamRole role;
+    Int8Matrix int8; /* of a matrix in bytes, which is in no vector; else of no rows */
 } Param;
+
+static inline bool param_is_int8(const Param *param)
+{
+    return param->int8.rows > 0;
+}
 
 typedef struct Derived Derived;
 
@@ -48,6 +57,8 @@ typedef struct Params {
         learnt; /* of the values, and of the other vectors, which have no counts: sizes with padding, which stays 0 */
     bool sealed;
     Real *values, *gradients, *first_moment, *second_moment;
+    void *int8; /* matrices in bytes, of int8_bytes in all */
+    size_t int8_bytes;
     uint64_t generation; /* of the values: grows with every params_write_end */
     bool writing;
     Derived *derived;
@@ -62,7 +73,10 @@ lmu_status params_get(Params *params, const char *name, int rank, const int64_t 
                       Param **out);
 Param *params_find(const Params *params, const char *name); /* NULL: none */
 
-/* Allocates the values and draws them: a number depends on (seed, parameter's name, index) alone. */
+/* The matrices (PARAM_MATRIX, PARAM_BRANCH, PARAM_TABLE of rank 2) of a store that is not sealed shall be held in bytes, for inference.
+ * LMU_USAGE names a matrix that is too wide. */
+lmu_status params_use_int8(Params *params);
+/* Allocates the values and draws them: a number depends on (seed, parameter's name, index) alone. Matrices in bytes are 0. */
 lmu_status params_seal(Params *params, uint64_t seed);
 /* Allocates gradients and moments, zeroed. */
 lmu_status params_train(Params *params);
@@ -70,6 +84,12 @@ lmu_status params_train(Params *params);
 /* Every write to the values stands between these; the end makes derived forms stale. */
 void params_write_begin(Params *params);
 void params_write_end(Params *params);
+
+/* The numbers of `from` into a store of the same parameters that holds its matrices in bytes: these rounded, all else as it is.
+ * LMU_MISMATCH: other parameters. LMU_FORMAT: a matrix that is not finite. */
+lmu_status params_quantize(const Params *from, Params *to);
+/* Numbers first .. first+count-1 of a parameter, on the host, whatever they are held in. */
+void param_get_f32(const Params *params, const Param *param, int64_t first, int64_t count, float *out);
 
 int64_t params_total(const Params *params);         /* all numbers, without padding */
 int64_t params_non_embedding(const Params *params); /* all but tables and counts */

@@ -296,6 +296,12 @@ Real *step_in(const Graph *g, const Step *s, int i)
     return step_data(g, s, s->node->in[i]);
 }
 
+const Int8Matrix *step_int8(const Step *s, int i)
+{
+    const Tensor *in = s->node->in[i];
+    return in->kind == TENSOR_PARAM && param_is_int8(in->param) ? &in->param->int8 : NULL;
+}
+
 const int32_t *step_ids(const Graph *g, const Step *s, int i)
 {
     return (const int32_t *)step_data(g, s, s->node->in[i]);

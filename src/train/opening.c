@@ -59,7 +59,9 @@ static lmu_status open_from(Trainer *t)
     lmu_status status;
     ATTEMPT(trainer_check_tokenizer(t, directory));
     ATTEMPT(model_load(t->backend, directory, &t->model));
-    if (t->model->config.vocabulary != tokenizer_size(t->tokenizer))
+    if (model_is_int8(t->model))
+        status = error_set(LMU_USAGE, "%s: " INT8_IS_NOT_TRAINED, directory);
+    else if (t->model->config.vocabulary != tokenizer_size(t->tokenizer))
         status = error_set(LMU_MISMATCH, "%s: the model has a vocabulary of %lld tokens, its tokenizer one of %lld",
                            directory, (long long)t->model->config.vocabulary, (long long)tokenizer_size(t->tokenizer));
 done:

@@ -179,6 +179,24 @@ done:
     return status;
 }
 
+/* Refuses what lmu quantize has written, in `run` or a directory in it. */
+static lmu_status require_trained(const char *run, const char *inside)
+{
+    char *directory = NULL, *path = NULL;
+    bool int8 = false;
+    lmu_status status;
+    ATTEMPT(join(run, inside, &directory));
+    ATTEMPT(join(directory, "model.safetensors", &path));
+    if (file_exists(path))
+        ATTEMPT(checkpoint_is_int8(path, &int8));
+    if (int8)
+        status = error_set(LMU_USAGE, "%s: " INT8_IS_NOT_TRAINED, path);
+done:
+    free(directory);
+    free(path);
+    return status;
+}
+
 lmu_status train_options(const char *run, TrainConfig *config, ModelConfig *model)
 {
     char *directory = NULL, *path = NULL, *config_path = NULL;
@@ -187,6 +205,8 @@ lmu_status train_options(const char *run, TrainConfig *config, ModelConfig *mode
     memset(model, 0, sizeof *model);
     TRY(fields_init(&train_table, config));
     ATTEMPT(join(run, "last", &directory));
+    ATTEMPT(require_trained(run, ""));
+    ATTEMPT(require_trained(run, "last"));
     if (!file_is_directory(directory)) {
         status = error_set(LMU_USAGE, "%s holds no checkpoint to resume", run);
         goto done;

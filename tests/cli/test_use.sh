@@ -14,7 +14,8 @@ near() {
 
 # ---- a model ----
 
-cp docs/design.md "$work/train.txt"
+# Text of the kind that is predicted.
+cat docs/design.md src/tensor/*.h src/kernel/*.h src/base/*.h src/op/*.h >"$work/train.txt"
 cp src/text/windows.h "$work/valid.txt"
 works tokenizer train "$work/train.txt" --vocabulary 300 --out "$work/tokenizer.json"
 works prepare "$work/train.txt" --valid "$work/valid.txt" --tokenizer "$work/tokenizer.json" --out "$work/data"
@@ -332,8 +333,8 @@ works inspect "$run"
 line '^architecture    lmu: ' "$work/out"
 line '^  dim +16$' "$work/out"
 line '^  theta +8$' "$work/out"
-line '^  embedding.weight +300 x 16 +4800 ' "$work/out"
-line '^  layer.1.memory.qkv.weight +12 x 4 +48 ' "$work/out"
+line '^  embedding.weight +300 x 16 +F32 +4800 ' "$work/out"
+line '^  layer.1.memory.qkv.weight +12 x 4 +F32 +48 ' "$work/out"
 line '^Memory of training, 8 windows of 32 tokens' "$work/out"
 line '^  state +512 bytes' "$work/out" # 2 layers x 16 channels x order 4 x 4 bytes
 line '^  tokens +60160$' "$work/out"

@@ -30,8 +30,9 @@ typedef struct LawModel {
     int inputs;
 } LawModel;
 
-/* What products by rows multiply: float; bfloat16 by the CPU's instruction (law_multiplies_bf16), or by tiles in plain C. */
-typedef enum LawProducts { LAW_FLOAT, LAW_BF16, LAW_BF16_PLAIN } LawProducts;
+/* What products by rows multiply: float; bfloat16 by the CPU's instruction (law_multiplies_bf16), or by tiles in plain C; int8, for
+ * which the drawn parameters are rounded (law_reads_int8). */
+typedef enum LawProducts { LAW_FLOAT, LAW_BF16, LAW_BF16_PLAIN, LAW_INT8 } LawProducts;
 
 struct LawCase {
     const char *name;
@@ -59,8 +60,9 @@ extern const LawCase law_larger[]; /* sizes at which vector kernels run their ma
 Tensor *law_input(LawModel *m, int64_t d);
 Tensor *law_build(LawModel *m, LawShape shape);
 bool law_has_shape(const LawCase *law, LawShape shape);
-bool law_trains(const LawCase *law); /* its operator has gradients */
-bool law_multiplies_bf16(void);      /* the CPU does; says so if not */
+bool law_trains(const LawCase *law);     /* its operator has gradients */
+bool law_reads_int8(const LawCase *law); /* a model, or an operator that has parameters in bytes */
+bool law_multiplies_bf16(void);          /* the CPU does; says so if not */
 
 /* Replaces the operator of every node of `from` in a planned graph. */
 typedef struct Mutation {

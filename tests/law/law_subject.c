@@ -120,6 +120,42 @@ static void subject_skip(LawSubject *s, int skip)
         }
 }
 
+bool law_reads_int8(const LawCase *law)
+{
+    return law->arch || (law->op && law->op->int8_inputs);
+}
+
+static void build_graph(LawSubject *s, const LawOptions *o)
+{
+    law_require(graph_open(s->backend, s->params, o->mode, o->rows, o->tokens, o->flags, &s->g));
+    s->model = (LawModel){.g = s->g, .law = s->law};
+    s->result = law_build(&s->model, o->shape);
+    law_require(graph_status(s->g));
+}
+
+/* A store that knows its parameters, and nothing more. */
+static void name_parameters(LawSubject *s, const LawOptions *o)
+{
+    law_require(params_open(s->backend, &s->params));
+    build_graph(s, o);
+    graph_close(s->g);
+}
+
+/* The parameters that others are given, rounded into a store with matrices in bytes. */
+static void quantize_parameters(LawSubject *s, const LawOptions *o)
+{
+    name_parameters(s, o);
+    law_require(params_seal(s->params, SEED));
+    round_parameters(s->params);
+    Params *drawn = s->params;
+    name_parameters(s, o);
+    law_require(params_use_int8(s->params));
+    assert_true(s->params->int8_bytes > 0);
+    law_require(params_seal(s->params, SEED));
+    law_require(params_quantize(drawn, s->params));
+    params_close(drawn);
+}
+
 LawSubject *subject_open(const LawCase *law, const LawOptions *o)
 {
     LawSubject *s = law_new(1, sizeof *s);
@@ -130,13 +166,17 @@ LawSubject *subject_open(const LawCase *law, const LawOptions *o)
     s->key = SEED;
     law_require(backend_open(o->kind, o->threads ? o->threads : 1, o->guarded, &s->backend));
     choose_products(s->backend, law->products);
-    law_require(params_open(s->backend, &s->params));
-    law_require(graph_open(s->backend, s->params, o->mode, o->rows, o->tokens, o->flags, &s->g));
-    s->model = (LawModel){.g = s->g, .law = law};
-    s->result = law_build(&s->model, o->shape);
+    bool int8 = law->products == LAW_INT8;
+    if (int8)
+        quantize_parameters(s, o);
+    else
+        law_require(params_open(s->backend, &s->params));
+    build_graph(s, o);
     law_require(graph_plan(s->g, s->result));
-    law_require(params_seal(s->params, SEED));
-    round_parameters(s->params);
+    if (!int8) {
+        law_require(params_seal(s->params, SEED));
+        round_parameters(s->params);
+    }
     if (o->mode == GRAPH_TRAIN)
         law_require(params_train(s->params));
     subject_mutate(s, o->mutation);

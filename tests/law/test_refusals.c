@@ -347,6 +347,31 @@ static void ids_outside_their_table_are_refused(void **unused)
     subject_close(s);
 }
 
+/* A matrix in bytes is for operators that know it, and not for training. */
+static void bytes_are_refused_where_they_are_not_read(void **unused)
+{
+    (void)unused;
+    Bench b = bench_open(GRAPH_SCORE);
+    weight(b.g, "l", 2, 6, 4);
+    weight(b.g, "w", 2, 4, 4);
+    law_require(params_use_int8(b.params));
+    for (int train = 0; train < 2; train++) {
+        graph_close(b.g);
+        law_require(graph_open(b.backend, b.params, train ? GRAPH_TRAIN : GRAPH_SCORE, 2, 8, 0, &b.g));
+        Tensor *x = op_linear(b.g, graph_input(b.g, 4, false), weight(b.g, "w", 2, 4, 4), NULL);
+        ImplicitSpec attention = {.heads = 1,
+                                  .l = weight(b.g, "l", 2, 6, 4),
+                                  .bias = weight(b.g, "bias", 1, 6, 0),
+                                  .p = weight(b.g, "p", 1, 2, 0)};
+        x = op_implicit_attention(b.g, x, &attention, &(LegendreSpec){4, 1, &(double){5}, false});
+        assert_null(x);
+        assert_refused(graph_status(b.g), LMU_USAGE,
+                       train ? "parameter w is int8: the model can be run, and not trained"
+                             : "parameter l is int8, which the operator implicit_attention does not read");
+    }
+    bench_close(&b);
+}
+
 static void states_too_large_are_refused(void **unused)
 {
     (void)unused;
@@ -361,10 +386,14 @@ static void states_too_large_are_refused(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(bad_builds_are_reported_once),       cmocka_unit_test(paths_without_gradient_are_refused),
-        cmocka_unit_test(unready_graphs_do_not_run),          cmocka_unit_test(impossible_runs_change_nothing),
-        cmocka_unit_test(states_of_other_models_are_refused), cmocka_unit_test(ids_outside_their_table_are_refused),
+        cmocka_unit_test(bad_builds_are_reported_once),
+        cmocka_unit_test(paths_without_gradient_are_refused),
+        cmocka_unit_test(unready_graphs_do_not_run),
+        cmocka_unit_test(impossible_runs_change_nothing),
+        cmocka_unit_test(states_of_other_models_are_refused),
+        cmocka_unit_test(ids_outside_their_table_are_refused),
         cmocka_unit_test(states_too_large_are_refused),
+        cmocka_unit_test(bytes_are_refused_where_they_are_not_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

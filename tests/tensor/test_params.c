@@ -250,9 +250,61 @@ static void derived_forms_follow_the_values(void **state)
     store_close(&s);
 }
 
+/* Matrices in bytes are in no vector, and 0 until something is put there; the rest is drawn as ever. */
+static void matrices_in_bytes(void **state)
+{
+    (void)state;
+    Store plain = store_open(BACKEND_CPU), bytes = {plain.backend, NULL};
+    assert_int_equal(params_open(bytes.backend, &bytes.params), LMU_OK);
+    for (int i = 0; i < 2; i++) {
+        Store *s = i ? &bytes : &plain;
+        add(s, "table", 11, 7, normal, PARAM_TABLE);
+        add(s, "norm", 19, 0, uniform, PARAM_VECTOR);
+        add(s, "weight", 19, 33, uniform, PARAM_BRANCH);
+        add(s, "l", 6, 4, normal, PARAM_MEMORY);
+        add(s, "counts", 5, 3, zeros, PARAM_COUNTS);
+    }
+    assert_int_equal(params_use_int8(bytes.params), LMU_OK);
+    assert_int_equal(params_seal(plain.params, 3), LMU_OK);
+    assert_int_equal(params_seal(bytes.params, 4), LMU_OK);
+    assert_int_equal(bytes.params->length, 32 + 32 + 16);
+    assert_int_equal(bytes.params->learnt, 32 + 32);
+    assert_int_equal(bytes.params->int8_bytes, 16 * 8 + 16 * 4 + 32 * 36 + 32 * 4);
+    assert_int_equal(params_total(bytes.params), params_total(plain.params));
+    assert_int_equal(params_quantize(plain.params, bytes.params), LMU_OK);
+    assert_int_equal(params_quantize(bytes.params, plain.params), LMU_MISMATCH);
+    for (size_t i = 0; i < bytes.params->count; i++) {
+        const Param *param = bytes.params->list[i], *before = params_find(plain.params, param->name);
+        float x[19 * 33], piece[19 * 33];
+        param_get_f32(plain.params, before, 0, before->size, x);
+        double limit = param_is_int8(param) ? 0.5 / 127 * 2 : 0, worst = 0; /* numbers of up to 2 */
+        for (int64_t first = 0; first < param->size; first += 10) {
+            int64_t count = param->size - first < 50 ? param->size - first : 50;
+            param_get_f32(bytes.params, param, first, count, piece);
+            for (int64_t k = 0; k < count; k++)
+                worst = fmax(worst, fabs((double)(piece[k] - x[first + k])));
+        }
+        assert_true(worst <= limit && (worst > 0) == param_is_int8(param));
+    }
+    params_close(bytes.params);
+    store_close(&plain);
+}
+
+static void wide_matrices_are_not_held_in_bytes(void **state)
+{
+    (void)state;
+    Store s = store_open(BACKEND_CPU);
+    add(&s, "wide", 1, INT8_COLUMNS_MOST + 1, zeros, PARAM_MATRIX);
+    assert_int_equal(params_use_int8(s.params), LMU_USAGE);
+    assert_non_null(strstr(lmu_error_message(), "parameter wide has rows of 131073"));
+    store_close(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(matrices_in_bytes),
+        cmocka_unit_test(wide_matrices_are_not_held_in_bytes),
         cmocka_unit_test(draws_do_not_depend_on_order),
         cmocka_unit_test(draws_have_their_distribution),
         cmocka_unit_test(layout_is_aligned_and_padded_with_zeros),

@@ -11,8 +11,8 @@ static real sigmoid(real x)
     return 1 / (1 + exp(-x));
 }
 
-static void lstm(Backend *b, const Rows *rows, int64_t h, const Real *Z, const Real *R, Real *STATE, Real *START,
-                 Real *GATES, Real *CELL, Real *Y)
+static void lstm(Backend *b, const Rows *rows, int64_t h, const Real *Z, const Real *R, const Int8Matrix *bytes,
+                 Real *STATE, Real *START, Real *GATES, Real *CELL, Real *Y)
 {
     (void)b;
     for (int r = 0; r < rows->count; r++) {
@@ -27,7 +27,7 @@ static void lstm(Backend *b, const Rows *rows, int64_t h, const Real *Z, const R
             for (int64_t j = 0; j < 4 * h; j++) {
                 real a = IN(Z)[t * 4 * h + j] + (j / h == 1 ? 1 : 0);
                 for (int64_t k = 0; k < h; k++)
-                    a += IN(R)[j * h + k] * before[k];
+                    a += (bytes ? (real)int8_weight(bytes, j, k) : IN(R)[j * h + k]) * before[k];
                 gate[j] = j / h == 2 ? tanh(a) : sigmoid(a);
             }
             for (int64_t j = 0; j < h; j++) {

@@ -6,6 +6,12 @@ static void put_bytes(Backend *b, size_t bytes, const void *host, void *to)
     memcpy(to, host, bytes);
 }
 
+static void get_bytes(Backend *b, size_t bytes, const void *from, void *host)
+{
+    (void)b;
+    memcpy(host, from, bytes);
+}
+
 static void put_f32(Backend *b, int64_t n, const float *host, Real *Y)
 {
     (void)b;

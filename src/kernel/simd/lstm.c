@@ -122,25 +122,25 @@ static void group_forward(const Rows *rows, int first, int count, int64_t h, con
     }
 }
 
-/* recurrent [Hp x 4 Hp]: R transposed, gate by gate. */
-static void transpose_recurrent(int64_t h, const float *r, float *recurrent)
+/* recurrent [Hp x 4 Hp]: R, from either of its forms, transposed, gate by gate. */
+static void transpose_recurrent(int64_t h, const float *r, const Int8Matrix *bytes, float *recurrent)
 {
     int64_t hp = padded(h);
     memset(recurrent, 0, (size_t)recurrent_numbers(h) * sizeof *recurrent);
     for (int64_t j = 0; j < 4 * h; j++)
         for (int64_t k = 0; k < h; k++)
-            recurrent[k * 4 * hp + j / h * hp + j % h] = r[j * h + k];
+            recurrent[k * 4 * hp + j / h * hp + j % h] = bytes ? int8_weight(bytes, j, k) : r[j * h + k];
 }
 
-static void lstm(Backend *b, const Rows *rows, int64_t h, const Real *Z, const Real *R, Real *STATE, Real *START,
-                 Real *GATES, Real *CELL, Real *Y)
+static void lstm(Backend *b, const Rows *rows, int64_t h, const Real *Z, const Real *R, const Int8Matrix *bytes,
+                 Real *STATE, Real *START, Real *GATES, Real *CELL, Real *Y)
 {
     float *start = (float *)START, *state = (float *)STATE, *cell = (float *)CELL, *y = (float *)Y;
     float *recurrent = b->workspace;
     int groups = (rows->count + ROWS - 1) / ROWS;
     if (groups < b->threads)
         groups = rows->count < b->threads ? rows->count : b->threads;
-    transpose_recurrent(h, (const float *)R, recurrent);
+    transpose_recurrent(h, (const float *)R, bytes, recurrent);
     for (int r = 0; r < rows->count; r++)
         if (state)
             memcpy(start + r * 2 * h, state + rows->slot[r] * 2 * h, (size_t)(2 * h) * sizeof *start);

@@ -41,6 +41,8 @@ typedef struct TileShapes { /* as LDTILECFG reads it */
 #define tile_store(t, to, stride) _tile_stored(t, to, (size_t)(stride))
 /* c [rows x columns] += a [rows x k pairs] b [k x columns pairs], of bfloat16 with float sums. */
 #define tile_dot(c, a, b) _tile_dpbf16ps(c, a, b)
+/* The same of fours of bytes, signed in a, unsigned in b, with sums of 32 bits that wrap round (TDPBSUD). */
+#define tile_dot_bytes(c, a, b) _tile_dpbsud(c, a, b)
 
 #else
 
@@ -102,6 +104,19 @@ INLINE void tile_dot(int c, int a, int b)
                         tile_half(tile_unit.data[a][i], 2 * k + odd) * tile_half(tile_unit.data[b][k], 2 * j + odd);
             memcpy(&total, tile_unit.data[c][i] + 4 * j, sizeof total);
             total += sum[0] + sum[1];
+            memcpy(tile_unit.data[c][i] + 4 * j, &total, sizeof total);
+        }
+}
+
+INLINE void tile_dot_bytes(int c, int a, int b)
+{
+    const TileShapes *s = &tile_unit.shapes;
+    for (int i = 0; i < s->rows[c]; i++)
+        for (int j = 0; j < s->row_bytes[c] / 4; j++) {
+            uint32_t total;
+            memcpy(&total, tile_unit.data[c][i] + 4 * j, sizeof total);
+            for (int k = 0; k < s->row_bytes[a]; k++)
+                total += (uint32_t)((int8_t)tile_unit.data[a][i][k] * tile_unit.data[b][k / 4][4 * j + k % 4]);
             memcpy(tile_unit.data[c][i] + 4 * j, &total, sizeof total);
         }
 }
