@@ -161,6 +161,23 @@ static char *format_scaled(double value, double step, const char *const *units, 
     return out;
 }
 
+bool parse_escapes(const char *text, char *out)
+{
+    static const char letters[] = "nrt\\", meanings[] = "\n\r\t\\";
+    for (; *text; text++) {
+        if (*text == '\\') {
+            const char *letter = text[1] ? strchr(letters, text[1]) : NULL;
+            if (!letter)
+                return false;
+            *out++ = meanings[letter - letters];
+            text++;
+        } else
+            *out++ = *text;
+    }
+    *out = '\0';
+    return true;
+}
+
 char *format_count(double value, char *out, size_t size)
 {
     static const char *const units[] = {"", "k", "M", "G", "T", "P"};

@@ -14,6 +14,9 @@ bool parse_bytes(const char *text, int64_t *out);
 bool parse_duration(const char *text, double *out);
 /* Parses a finite real number, the whole text. */
 bool parse_real(const char *text, double *out);
+/* Copies text with \n, \r, \t and \\ replaced by what they stand for; `out` has room for the text, or is the text. False if a
+ * backslash is followed by anything else. */
+bool parse_escapes(const char *text, char *out);
 
 /* Into `out` (32 bytes at least), returned: 1234567 as "1.23 M", 5.0e9 bytes as "4.66 GiB", 3725 s as "1:02:05". */
 char *format_count(double value, char *out, size_t size);

@@ -1,10 +1,13 @@
 /* lmu generate: text from a trained model, as it comes. */
 #include <errno.h>
+#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/format.h"
+#include "base/machine.h"
+#include "base/memory.h"
 #include "cli/command.h"
 #include "infer/generate.h"
 #include "infer/prompt.h"
@@ -12,9 +15,10 @@
 
 typedef struct GenerateOptions {
     char *run, *prompt, *prompt_file;
-    int64_t max_tokens, top_k, seed, threads;
-    double temperature, top_p;
-    bool echo, specials;
+    int64_t max_tokens, top_k, seed, logprobs, threads;
+    double temperature, top_p, min_p, repetition_penalty, presence_penalty, frequency_penalty;
+    StringList stop; /* as written, and as meant once options_check has seen them */
+    bool echo, specials, json;
     int compute; /* ComputeChoice */
 } GenerateOptions;
 
@@ -34,8 +38,25 @@ static const Field generate_fields[] = {
     FIELD_COUNT_OF(GenerateOptions, top_k, "0", 0, 1e9, "tokens", "choose among the likeliest so many; 0: all"),
     FIELD_REAL_OF(GenerateOptions, top_p, "0.95", 1e-9, 1, "probability",
                   "choose among the likeliest tokens that have this probability together; 1: all"),
+    FIELD_REAL_OF(GenerateOptions, min_p, "0", 0, 1, "share",
+                  "choose among tokens that are at least so many times as likely as the likeliest; 0: all"),
+    FIELD_REAL_OF(GenerateOptions, repetition_penalty, "1", SAMPLE_REPETITION_LEAST, SAMPLE_REPETITION_MOST, NULL,
+                  "above 1, tokens that occurred in prompt or text are less likely to come again; 1: off"),
+    FIELD_REAL_OF(GenerateOptions, presence_penalty, "0", -SAMPLE_PENALTY_MOST, SAMPLE_PENALTY_MOST, "logit",
+                  "above 0, tokens that were written are less likely to come again"),
+    FIELD_REAL_OF(GenerateOptions, frequency_penalty, "0", -SAMPLE_PENALTY_MOST, SAMPLE_PENALTY_MOST, "logit",
+                  "the same for each time that they were"),
     FIELD_COUNT_OF(GenerateOptions, seed, "0", 0, 9e18, NULL, "the same seed gives the same text"),
-    FIELD_FLAG_OF(GenerateOptions, echo, "true", "write the prompt first"),
+    {.name = "stop",
+     .type = FIELD_STRINGS,
+     .offset = offsetof(GenerateOptions, stop),
+     .help =
+         "end before this text, whose \\n, \\r, \\t and \\\\ are a line break, a return, a tab and a backslash; may "
+         "be given several times"},
+    FIELD_FLAG_OF(GenerateOptions, json, NULL, "print one JSON object a token instead of the text"),
+    FIELD_COUNT_OF(GenerateOptions, logprobs, "0", 0, LOGPROB_LIMIT, "tokens",
+                   "with --json: tell so many of the likeliest tokens each time"),
+    FIELD_FLAG_OF(GenerateOptions, echo, "true", "write the prompt first; never with --json"),
     FIELD_FLAG_OF(GenerateOptions, specials, NULL,
                   "special tokens such as <|endoftext|> are known in the prompt and written in the text"),
     FIELD_COUNT_OF(GenerateOptions, threads, "0", 0, 1024, NULL, "threads; 0: as many as the machine allows"),
@@ -50,17 +71,51 @@ typedef struct Writing {
     Engine engine;
     Session *session;
     Prompt *prompt;
+    Generation *generation;
+    bool echo;
     Utf8Stream stream; /* the character that the text may end in the middle of */
     char last;         /* byte that was written; 0: none */
     Progress *progress;
 } Writing;
 
+/* Stop strings from what was written to what is meant; and options that go together. */
+static lmu_status options_check(GenerateOptions *o)
+{
+    if (o->prompt && o->prompt_file)
+        return error_set(LMU_USAGE, "--prompt and --prompt-file: give one of them");
+    if (o->logprobs > 0 && !o->json)
+        return error_set(LMU_USAGE, "--logprobs tells of tokens what only --json has room for: give both");
+    for (size_t i = 0; i < o->stop.count; i++)
+        if (!parse_escapes(o->stop.value[i], o->stop.value[i]))
+            return error_set(LMU_USAGE,
+                             "--stop: a backslash is followed by n (line break), r (return), t (tab) or a backslash");
+    return LMU_OK;
+}
+
+static lmu_status open_generation(Writing *w)
+{
+    const GenerateOptions *o = w->options;
+    GenerateSettings settings = {.sample = {.temperature = o->temperature,
+                                            .top_k = o->top_k,
+                                            .top_p = o->top_p,
+                                            .min_p = o->min_p,
+                                            .repetition_penalty = o->repetition_penalty,
+                                            .presence_penalty = o->presence_penalty,
+                                            .frequency_penalty = o->frequency_penalty,
+                                            .seed = (uint64_t)o->seed},
+                                 .max_tokens = o->max_tokens,
+                                 .specials = o->specials,
+                                 .stop = (const char *const *)o->stop.value,
+                                 .stop_count = o->stop.count,
+                                 .logprobs = o->json,
+                                 .alternatives = o->logprobs};
+    return generation_open(w->engine.tokenizer, &settings, &w->generation);
+}
+
 static lmu_status writing_open(Writing *w)
 {
     const GenerateOptions *o = w->options;
     char *checkpoint;
-    if (o->prompt && o->prompt_file)
-        return error_set(LMU_USAGE, "--prompt and --prompt-file: give one of them");
     TRY(checkpoint_find(o->run, &checkpoint));
     lmu_status status = backend_open(BACKEND_CPU, (int)o->threads, false, &w->backend);
     if (status == LMU_OK)
@@ -69,22 +124,25 @@ static lmu_status writing_open(Writing *w)
         status = engine_open(w->backend, checkpoint, &w->engine);
     free(checkpoint);
     TRY(status);
+    TRY(open_generation(w));
     TRY(session_open(&w->engine, &w->session));
-    return prompt_open(w->session, o->specials, &w->prompt);
+    TRY(prompt_open(w->session, o->specials, &w->prompt));
+    prompt_observe(w->prompt, w->generation);
+    return LMU_OK;
 }
 
 static void writing_close(Writing *w)
 {
     prompt_close(w->prompt);
+    generation_close(w->generation);
     session_close(w->session);
     engine_close(&w->engine);
     backend_close(w->backend);
 }
 
 /* Text to standard output, at once. */
-static lmu_status put_text(void *context, const char *text, size_t size)
+static lmu_status put_text(Writing *w, const char *text, size_t size)
 {
-    Writing *w = context;
     if (size == 0)
         return LMU_OK;
     if (fwrite(text, 1, size, stdout) < size || fflush(stdout) != 0)
@@ -107,7 +165,7 @@ static lmu_status prompt_part(Writing *w, const char *text, size_t size)
     }
     size_t due = before + size - (size_t)w->stream.count;
     size_t old = before < due ? before : due;
-    if (w->options->echo) {
+    if (w->echo) {
         TRY(put_text(w, (const char *)held, old));
         TRY(put_text(w, text, due - old));
     }
@@ -125,7 +183,7 @@ static lmu_status prompt_stream(Writing *w, FILE *file, const char *name)
             return error_set(LMU_INTERRUPTED, "interrupted while reading the prompt");
         TRY(prompt_part(w, part, got));
         done += (double)got;
-        if (!w->options->echo)
+        if (!w->echo)
             progress_report(w->progress, "reading the prompt", done, 0, "bytes", NULL);
     }
     return ferror(file) ? error_set(LMU_IO, "%s: cannot read: %s", name, strerror(errno)) : LMU_OK;
@@ -151,22 +209,87 @@ static lmu_status read_prompt(Writing *w)
     return LMU_OK;
 }
 
+/* ---- what is written ---- */
+
+/* What a token stands for, alone. */
+static json_t *token_json(const Tokenizer *tokenizer, int32_t token)
+{
+    Utf8Stream stream = {.count = 0};
+    size_t size;
+    const char *bytes = tokenizer_bytes(tokenizer, (uint32_t)token, &size);
+    char *text;
+    if (memory_new(&text, UTF8_ROOM(size) + UTF8_ROOM(0), 1, "the text of a token") != LMU_OK)
+        return NULL;
+    size_t whole = utf8_push(&stream, bytes, size, text);
+    whole += utf8_end(&stream, text + whole);
+    json_t *json = json_stringn(text, whole);
+    free(text);
+    return json;
+}
+
+static json_t *likeliest_json(const Tokenizer *tokenizer, const Logprobs *logprobs)
+{
+    json_t *list = json_array();
+    for (int i = 0; list && i < logprobs->count; i++) {
+        const Logprob *one = &logprobs->likeliest[i];
+        json_t *item = json_pack("{s:i, s:o, s:f}", "id", (int)one->token, "token", token_json(tokenizer, one->token),
+                                 "logprob", one->value);
+        if (!item || json_array_append_new(list, item) != 0) {
+            json_decref(list);
+            return NULL;
+        }
+    }
+    return list;
+}
+
+static lmu_status put_json(Writing *w, const GenerationEvent *event)
+{
+    const Tokenizer *tokenizer = w->engine.tokenizer;
+    const char *finish = finish_name(event->finish);
+    json_t *object =
+        event->token < 0
+            ? json_pack("{s:n, s:n, s:o, s:I, s:n}", "id", "token", "text", json_stringn(event->text, event->size),
+                        "offset", (json_int_t)event->text_offset, "logprob")
+            : json_pack("{s:i, s:o, s:o, s:I, s:f}", "id", (int)event->token, "token",
+                        token_json(tokenizer, event->token), "text", json_stringn(event->text, event->size), "offset",
+                        (json_int_t)event->text_offset, "logprob", event->logprobs.chosen);
+    bool whole = object != NULL;
+    if (whole && w->options->logprobs > 0)
+        whole = json_object_set_new(object, "likeliest", likeliest_json(tokenizer, &event->logprobs)) == 0;
+    whole = whole && json_object_set_new(object, "finish", finish ? json_string(finish) : json_null()) == 0;
+    char *line = whole ? json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(10)) : NULL;
+    json_decref(object);
+    if (!line)
+        return error_set(LMU_MEMORY, "no memory for a token as JSON");
+    lmu_status status = put_text(w, line, strlen(line));
+    free(line);
+    TRY(status);
+    return put_text(w, "\n", 1);
+}
+
+static lmu_status take_event(void *context, const GenerationEvent *event)
+{
+    Writing *w = context;
+    return w->options->json ? put_json(w, event) : put_text(w, event->text, event->size);
+}
+
 static lmu_status write_text(Writing *w)
 {
-    const GenerateOptions *o = w->options;
-    GenerateSettings settings = {
-        .sample = {.temperature = o->temperature, .top_k = o->top_k, .top_p = o->top_p, .seed = (uint64_t)o->seed},
-        .max_tokens = o->max_tokens,
-        .specials = o->specials};
-    GenerateReport report;
-    lmu_status status = generate_run(w->session, &settings, &w->stream, put_text, w, w->progress, &report);
+    double start = machine_seconds();
+    generation_begin(w->generation, &w->stream);
+    lmu_status status = generate_run(w->session, w->generation, take_event, w, w->progress);
+    double seconds = machine_seconds() - start;
     if ((status == LMU_OK || status == LMU_INTERRUPTED) && w->last != 0 && w->last != '\n')
         putchar('\n');
     TRY(status);
+    int64_t tokens = generation_tokens(w->generation);
+    FinishReason finish = generation_finish(w->generation);
     if (isatty(STDERR_FILENO))
-        progress_say(w->progress, "%lld tokens, %.0f a second, %s products%s", (long long)report.tokens,
-                     (double)report.tokens / report.seconds, backend_compute_name(w->backend),
-                     report.end_of_text ? "; the text ends here" : "");
+        progress_say(w->progress, "%lld tokens, %.0f a second, %s products%s", (long long)tokens,
+                     (double)tokens / seconds, backend_compute_name(w->backend),
+                     finish == FINISH_END_OF_TEXT ? "; the text ends here"
+                     : finish == FINISH_STOP      ? "; a stop string came"
+                                                  : "");
     return LMU_OK;
 }
 
@@ -177,16 +300,26 @@ const Command generate_command = {
     .summary = "Write text with a trained model",
     .usage = "RUN [--prompt TEXT | --prompt-file FILE] [options]",
     .details =
-        "Goes on from the prompt and writes each token as it comes, until --max-tokens or the end of the text. Without "
-        "a\n"
-        "prompt, or with an empty one, a new text is begun. A prompt of any length is read in constant memory. Any "
-        "bytes\n"
-        "are a prompt: they are read and echoed as they are, UTF-8 or not; what the model writes is always valid\n"
-        "UTF-8, with U+FFFD for bytes that make no character. The output ends with a line break. Ctrl-C ends it with\n"
-        "code 130.\n"
+        "Goes on from the prompt and writes each token as it comes, until --max-tokens, a --stop string or the end of\n"
+        "the text. Without a prompt, or with an empty one, a new text is begun. A prompt of any length is read in\n"
+        "constant memory. Any bytes are a prompt: they are read and echoed as they are, UTF-8 or not; what the model\n"
+        "writes is always valid UTF-8, with U+FFFD for bytes that make no character. The output ends with a line\n"
+        "break. Ctrl-C ends it with code 130.\n"
+        "\n"
+        "A token is chosen in these steps: penalties change the model's logits, temperature divides them, and of what\n"
+        "--top-k leaves --top-p and then --min-p keep a part, from which chance takes one.\n"
+        "\n"
+        "With --json each token is a line: id; the token's own text; the text that is certain now (a part of a\n"
+        "character or of a stop string waits; all of them together are the output); offset, the byte of the output\n"
+        "where the token's text begins; logprob, ln of its probability as the model has it, before penalties and\n"
+        "temperature; with --logprobs the likeliest tokens; and finish, null or on the last line why it ended: "
+        "length,\n"
+        "stop, end_of_text or interrupted.\n"
         "\n"
         "    lmu generate run --prompt 'Call me'\n"
         "    lmu generate run --prompt-file chapter.txt --no-echo --max-tokens 1k --temperature 0.7 --seed 3\n"
+        "    lmu generate run --prompt 'Q: Who?' --stop '\\n\\n' --stop Q: --min-p 0.05 --top-p 1\n"
+        "    lmu generate run --prompt 'Call me' --json --logprobs 3\n"
         "    head -c 2000 book.txt | lmu generate run --prompt-file - --temperature 0",
     .tables = {&generate_table},
     .run = generate_run_command,
@@ -201,7 +334,8 @@ static lmu_status generate_run_command(int argc, char *const *argv)
     if (help)
         return LMU_OK;
     lmu_status status;
-    Writing w = {.options = &options, .progress = command_progress()};
+    Writing w = {.options = &options, .echo = options.echo && !options.json, .progress = command_progress()};
+    ATTEMPT(options_check(&options));
     ATTEMPT(writing_open(&w));
     ATTEMPT(read_prompt(&w));
     ATTEMPT(write_text(&w));

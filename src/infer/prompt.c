@@ -9,6 +9,7 @@
 
 struct Prompt {
     Session *session;
+    Generation *generation; /* that goes on with it; may be NULL */
     Incremental *incremental;
     IdList list;
 };
@@ -37,9 +38,20 @@ void prompt_close(Prompt *prompt)
     free(prompt);
 }
 
+void prompt_observe(Prompt *prompt, Generation *generation)
+{
+    prompt->generation = generation;
+}
+
+static lmu_status prompt_read(Prompt *prompt, const uint32_t *id, size_t count)
+{
+    TRY(session_feed(prompt->session, id, count));
+    return prompt->generation ? generation_read(prompt->generation, id, count) : LMU_OK;
+}
+
 static lmu_status prompt_feed(Prompt *prompt)
 {
-    lmu_status status = session_feed(prompt->session, prompt->list.id, prompt->list.count);
+    lmu_status status = prompt_read(prompt, prompt->list.id, prompt->list.count);
     prompt->list.count = 0;
     return status;
 }
@@ -65,5 +77,5 @@ lmu_status prompt_end(Prompt *prompt)
         return error_set(LMU_USAGE,
                          "the prompt is empty, and the tokenizer has no token %s to begin behind: give a prompt",
                          TOKENIZER_END_OF_TEXT);
-    return session_feed(prompt->session, &(uint32_t){(uint32_t)end}, 1);
+    return prompt_read(prompt, &(uint32_t){(uint32_t)end}, 1);
 }

@@ -1,22 +1,178 @@
 #include "infer/sample.h"
 
+#include <assert.h>
 #include <math.h>
-#include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/memory.h"
 #include "base/random.h"
 
 typedef struct Candidate {
-    float logit;
+    double score;  /* the logit with bias and penalties */
+    double weight; /* exp((score - largest) / temperature) */
     int32_t token;
-    double weight; /* exp((logit - largest) / temperature) */
 } Candidate;
 
 struct Sampler {
     int64_t vocabulary;
     Candidate *candidate; /* a binary heap while some are taken from the top */
 };
+
+struct History {
+    int64_t vocabulary;
+    uint32_t *written; /* [V] how often, up to UINT32_MAX */
+    bool *read;        /* [V] */
+};
+
+/* ---- settings ---- */
+
+static lmu_status check_bias(const SampleSettings *settings, int64_t vocabulary)
+{
+    if (settings->bias_count > SAMPLE_BIAS_LIMIT)
+        return error_set(LMU_USAGE, "a bias is given for %zu tokens; %d may have one", settings->bias_count,
+                         SAMPLE_BIAS_LIMIT);
+    for (size_t i = 0; i < settings->bias_count; i++) {
+        LogitBias b = settings->bias[i];
+        if (b.token < 0 || b.token >= vocabulary)
+            return error_set(LMU_USAGE,
+                             "a bias is given for token %d, which is outside the vocabulary: ids go from 0 to %lld",
+                             (int)b.token, (long long)vocabulary - 1);
+        if (!(fabs(b.bias) <= SAMPLE_BIAS_MOST))
+            return error_set(LMU_USAGE, "the bias of token %d must be -%g to %g, not %g", (int)b.token,
+                             SAMPLE_BIAS_MOST, SAMPLE_BIAS_MOST, b.bias);
+    }
+    return LMU_OK;
+}
+
+static lmu_status check_penalty(const char *name, double penalty)
+{
+    if (!(fabs(penalty) <= SAMPLE_PENALTY_MOST))
+        return error_set(LMU_USAGE, "the %s penalty must be -%g to %g, not %g", name, SAMPLE_PENALTY_MOST,
+                         SAMPLE_PENALTY_MOST, penalty);
+    return LMU_OK;
+}
+
+lmu_status sample_check(const SampleSettings *settings, int64_t vocabulary)
+{
+    double repetition = settings->repetition_penalty;
+    if (!(settings->temperature >= 0 && settings->temperature < (double)INFINITY))
+        return error_set(LMU_USAGE, "the temperature must be 0 or more, not %g", settings->temperature);
+    if (settings->top_k < 0)
+        return error_set(LMU_USAGE, "top-k must be 0 (all) or more, not %lld", (long long)settings->top_k);
+    if (!(settings->top_p > 0 && settings->top_p <= 1))
+        return error_set(LMU_USAGE, "top-p must be above 0 and at most 1, not %g", settings->top_p);
+    if (!(settings->min_p >= 0 && settings->min_p <= 1))
+        return error_set(LMU_USAGE, "min-p must be 0 (all) to 1, not %g", settings->min_p);
+    if (repetition != 0 && !(repetition >= SAMPLE_REPETITION_LEAST && repetition <= SAMPLE_REPETITION_MOST))
+        return error_set(LMU_USAGE, "the repetition penalty must be %g to %g, where 1 is none, not %g",
+                         SAMPLE_REPETITION_LEAST, SAMPLE_REPETITION_MOST, repetition);
+    TRY(check_penalty("presence", settings->presence_penalty));
+    TRY(check_penalty("frequency", settings->frequency_penalty));
+    return check_bias(settings, vocabulary);
+}
+
+static double repetition_penalty(const SampleSettings *settings)
+{
+    return settings->repetition_penalty != 0 ? settings->repetition_penalty : 1;
+}
+
+bool sample_penalises(const SampleSettings *settings)
+{
+    return repetition_penalty(settings) != 1 || settings->presence_penalty != 0 || settings->frequency_penalty != 0;
+}
+
+/* ---- what occurred ---- */
+
+lmu_status history_open(int64_t vocabulary, History **out)
+{
+    lmu_status status;
+    History *history = NULL;
+    *out = NULL;
+    ATTEMPT(memory_new(&history, 1, sizeof *history, "a text's counts"));
+    history->vocabulary = vocabulary;
+    ATTEMPT(memory_new(&history->written, (size_t)vocabulary, sizeof *history->written, "a text's counts"));
+    ATTEMPT(memory_new(&history->read, (size_t)vocabulary, sizeof *history->read, "a text's counts"));
+    *out = history;
+    return LMU_OK;
+done:
+    history_close(history);
+    return status;
+}
+
+void history_close(History *history)
+{
+    if (!history)
+        return;
+    free(history->written);
+    free(history->read);
+    free(history);
+}
+
+void history_reset(History *history)
+{
+    memset(history->written, 0, (size_t)history->vocabulary * sizeof *history->written);
+    memset(history->read, 0, (size_t)history->vocabulary * sizeof *history->read);
+}
+
+void history_note(History *history, int32_t token, bool written)
+{
+    assert(token >= 0 && token < history->vocabulary);
+    if (!written)
+        history->read[token] = true;
+    else if (history->written[token] < UINT32_MAX)
+        history->written[token]++;
+}
+
+/* ---- scores ---- */
+
+lmu_status logits_check(const float *logits, int64_t count)
+{
+    bool possible = false;
+    for (int64_t i = 0; i < count; i++) {
+        if (isnan(logits[i]) || logits[i] == INFINITY)
+            return error_set(LMU_NUMERIC, "the logit of token %lld is %s: the model's numbers have run away",
+                             (long long)i, isnan(logits[i]) ? "not a number" : "infinite");
+        possible = possible || logits[i] > -INFINITY;
+    }
+    if (!possible)
+        return error_set(LMU_NUMERIC, "the logits of all %lld tokens are -inf: there is none to choose",
+                         (long long)count);
+    return LMU_OK;
+}
+
+static void penalise(Candidate *candidate, const SampleSettings *settings, const History *history)
+{
+    double repetition = repetition_penalty(settings);
+    for (int64_t i = 0; i < history->vocabulary; i++) {
+        uint32_t written = history->written[i];
+        double score = candidate[i].score;
+        if (written > 0 || history->read[i])
+            score = score > 0 ? score / repetition : score * repetition;
+        if (written > 0)
+            score -= settings->presence_penalty + settings->frequency_penalty * written;
+        candidate[i].score = score;
+    }
+}
+
+/* All tokens in the order of their ids, with their scores; returns the first of the largest. */
+static int32_t score_tokens(Candidate *candidate, int64_t count, const SampleSettings *settings, const History *history,
+                            const float *logits)
+{
+    int32_t largest = 0;
+    for (int64_t i = 0; i < count; i++)
+        candidate[i] = (Candidate){.score = logits[i], .token = (int32_t)i};
+    for (size_t i = 0; i < settings->bias_count; i++)
+        candidate[settings->bias[i].token].score += settings->bias[i].bias;
+    if (history && sample_penalises(settings))
+        penalise(candidate, settings, history);
+    for (int64_t i = 1; i < count; i++)
+        if (candidate[i].score > candidate[largest].score)
+            largest = (int32_t)i;
+    return largest;
+}
+
+/* ---- choosing ---- */
 
 lmu_status sampler_open(int64_t vocabulary, Sampler **out)
 {
@@ -43,37 +199,9 @@ void sampler_close(Sampler *sampler)
     free(sampler);
 }
 
-static lmu_status check_settings(const SampleSettings *settings)
-{
-    if (!(settings->temperature >= 0 && settings->temperature < (double)INFINITY))
-        return error_set(LMU_USAGE, "the temperature must be 0 or more, not %g", settings->temperature);
-    if (settings->top_k < 0)
-        return error_set(LMU_USAGE, "top-k must be 0 (all) or more, not %lld", (long long)settings->top_k);
-    if (!(settings->top_p > 0 && settings->top_p <= 1))
-        return error_set(LMU_USAGE, "top-p must be above 0 and at most 1, not %g", settings->top_p);
-    return LMU_OK;
-}
-
-/* The first of the largest logits. */
-static lmu_status find_largest(const float *logits, int64_t count, int32_t *largest)
-{
-    *largest = 0;
-    for (int64_t i = 0; i < count; i++) {
-        if (isnan(logits[i]) || logits[i] == INFINITY)
-            return error_set(LMU_NUMERIC, "the logit of token %lld is %s: the model's numbers have run away",
-                             (long long)i, isnan(logits[i]) ? "not a number" : "infinite");
-        if (logits[i] > logits[*largest])
-            *largest = (int32_t)i;
-    }
-    if (logits[*largest] == -INFINITY)
-        return error_set(LMU_NUMERIC, "the logits of all %lld tokens are -inf: there is none to choose",
-                         (long long)count);
-    return LMU_OK;
-}
-
 static bool comes_first(const Candidate *a, const Candidate *b)
 {
-    return a->logit != b->logit ? a->logit > b->logit : a->token < b->token;
+    return a->score != b->score ? a->score > b->score : a->token < b->token;
 }
 
 /* Moves the candidate at `hole` down to where a heap wants it. */
@@ -119,34 +247,55 @@ static int64_t take_likeliest(Candidate *candidate, int64_t count, int64_t k, do
     return taken;
 }
 
-lmu_status sampler_choose(Sampler *sampler, const SampleSettings *settings, const float *logits, int64_t position,
-                          int32_t *token)
+/* Leaves those among which is chosen at the end of the array, in an order that the settings alone decide; returns how many. */
+static int64_t keep_candidates(Candidate *candidate, int64_t count, const SampleSettings *settings)
 {
-    int64_t count = sampler->vocabulary;
-    TRY(check_settings(settings));
-    TRY(find_largest(logits, count, token));
-    if (settings->temperature == 0 || settings->top_k == 1)
-        return LMU_OK;
-    Candidate *candidate = sampler->candidate;
-    double largest = logits[*token];
-    for (int64_t i = 0; i < count; i++)
-        candidate[i] = (Candidate){
-            .logit = logits[i], .token = (int32_t)i, .weight = exp((logits[i] - largest) / settings->temperature)};
     int64_t k = settings->top_k > 0 && settings->top_k < count ? settings->top_k : count;
-    int64_t remaining = count;
+    int64_t remaining = count, kept = 0;
     if (k < count || settings->top_p < 1)
         remaining = take_likeliest(candidate, count, k, settings->top_p);
-    const Candidate *chosen = &candidate[count - remaining];
+    if (settings->min_p == 0)
+        return remaining;
+    for (int64_t i = count - 1; i >= count - remaining; i--) /* the likeliest weighs 1 */
+        if (candidate[i].weight >= settings->min_p)
+            candidate[count - ++kept] = candidate[i];
+    return kept;
+}
+
+/* The token at which the running sum of weights passes the share `uniform` of all. */
+static int32_t draw_token(const Candidate *candidate, int64_t count, double uniform)
+{
+    int32_t token = candidate[count - 1].token;
     double total = 0;
-    for (int64_t i = 0; i < remaining; i++)
-        total += chosen[i].weight;
-    double draw = total * random_uniform(random_key(settings->seed, "sample", 0, 0), (uint64_t)position);
-    for (int64_t i = 0; i < remaining; i++) {
-        if (chosen[i].weight > 0) /* where rounding leaves a remainder, the last possible token takes it */
-            *token = chosen[i].token;
-        draw -= chosen[i].weight;
+    for (int64_t i = 0; i < count; i++)
+        total += candidate[i].weight;
+    double draw = total * uniform;
+    for (int64_t i = 0; i < count; i++) {
+        if (candidate[i].weight > 0) /* where rounding leaves a remainder, the last possible token takes it */
+            token = candidate[i].token;
+        draw -= candidate[i].weight;
         if (draw < 0)
             break;
     }
+    return token;
+}
+
+lmu_status sampler_choose(Sampler *sampler, const SampleSettings *settings, const History *history, const float *logits,
+                          int64_t position, int32_t *token)
+{
+    int64_t count = sampler->vocabulary;
+    Candidate *candidate = sampler->candidate;
+    assert(!history || history->vocabulary == count);
+    TRY(sample_check(settings, count));
+    TRY(logits_check(logits, count));
+    *token = score_tokens(candidate, count, settings, history, logits);
+    if (settings->temperature == 0 || settings->top_k == 1)
+        return LMU_OK;
+    double largest = candidate[*token].score;
+    for (int64_t i = 0; i < count; i++)
+        candidate[i].weight = exp((candidate[i].score - largest) / settings->temperature);
+    int64_t remaining = keep_candidates(candidate, count, settings);
+    uint64_t key = random_key(settings->seed, "sample", 0, 0);
+    *token = draw_token(candidate + count - remaining, remaining, random_uniform(key, (uint64_t)position));
     return LMU_OK;
 }

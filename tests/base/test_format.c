@@ -2,6 +2,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <cmocka.h>
 #include <math.h>
@@ -113,6 +114,27 @@ static void test_figures(void **state)
     assert_string_equal(format_duration(INFINITY, out, sizeof out), "?");
 }
 
+static void test_escapes(void **state)
+{
+    (void)state;
+    static const char *const good[][2] = {
+        {"", ""},         {"plain", "plain"},
+        {"\\n", "\n"},    {"a\\r\\n\\tb", "a\r\n\tb"},
+        {"\\\\n", "\\n"}, {"\xc3\xa9\\\\", "\xc3\xa9\\"},
+    };
+    static const char *const bad[] = {"\\", "a\\", "\\x", "\\N", "\\\\\\", "\\n\\q"};
+    char text[16];
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        assert_true(parse_escapes(good[i][0], text));
+        assert_string_equal(text, good[i][1]);
+        strcpy(text, good[i][0]);
+        assert_true(parse_escapes(text, text)); /* in place */
+        assert_string_equal(text, good[i][1]);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_false(parse_escapes(bad[i], text));
+}
+
 static void test_nearest(void **state)
 {
     (void)state;
@@ -136,7 +158,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_counts),  cmocka_unit_test(test_bytes),   cmocka_unit_test(test_durations_and_reals),
-        cmocka_unit_test(test_figures), cmocka_unit_test(test_nearest),
+        cmocka_unit_test(test_figures), cmocka_unit_test(test_escapes), cmocka_unit_test(test_nearest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -189,6 +189,63 @@ for settings in "--temperature 0 --seed 2" "--top-k 1 --seed 3" "--top-p 1e-9 --
 done
 cmp -s "$work/first" "$work/greedy" && complain "greedy is what chance writes"
 
+written --prompt "The tape" --seed 1 --min-p 1 --top-p 1
+cmp "$work/out" "$work/greedy" || complain "--min-p 1 is not greedy"
+written --prompt "The tape" --seed 1 --min-p 0 --repetition-penalty 1 --presence-penalty 0 --frequency-penalty 0
+cmp "$work/out" "$work/first" || complain "settings that are off change the text"
+for settings in "--repetition-penalty 3" "--presence-penalty 2" "--frequency-penalty 2" "--frequency-penalty=-2" "--min-p 0.3"; do
+    # shellcheck disable=SC2086
+    written --prompt "The tape" --seed 1 $settings
+    cmp -s "$work/out" "$work/first" && complain "$settings changes nothing"
+    cp "$work/out" "$work/penalised"
+    # shellcheck disable=SC2086
+    written --prompt "The tape" --seed 1 --threads 2 $settings
+    cmp "$work/out" "$work/penalised" || complain "$settings: the same seed writes another text"
+done
+
+# Stop strings: the same text as far as it goes.
+body=$(tail -c +9 "$work/first")
+# stopped EXPECTED ARGUMENT...
+stopped() {
+    local expected=$1
+    shift
+    written --prompt "The tape" --seed 1 "$@"
+    [ "$(cat "$work/out")" = "The tape$expected" ] || complain "$*: $(cat "$work/out")"
+}
+word=$(grep -oE '[a-z]{3}' <<<"$body" | tail -n 1)
+stopped "${body%% *}" --stop ' '
+stopped "${body%%[ e]*}" --stop ' ' --stop e
+stopped "${body%%$'\n'*}" --stop '\n'
+stopped "${body%%"$word"*}" --stop "$word"
+stopped "$body" --stop 'never \\ \t\r\n written'
+stopped "${body%% *}" --stop "$(printf ' %.0s' 1 2 3 4 5 6 7 8)" --stop=' '
+written --prompt "The tape" --seed 1 --no-echo --stop "${body:0:1}"
+[ ! -s "$work/out" ] || complain "a stop string at the start: $(od -c "$work/out")"
+
+# One JSON object a token: the same text in pieces.
+# texts: the text of the objects in $work/out
+texts() {
+    printf '%b' "$(sed 's/.*,"text":"\(\([^"\\]\|\\.\)*\)".*/\1/; s/\\"/"/g' "$work/out" | tr -d '\n')"
+}
+written --prompt "The tape" --seed 1 --json
+[ "$(texts)" = "$body" ] || complain "--json: $(texts)"
+line '^\{"id":[0-9]+,"token":".*","text":".*","offset":0,"logprob":-[0-9.e-]+,"finish":null\}$' "$work/out"
+[ "$(grep -c '"finish":null}$' "$work/out")" -eq $(($(wc -l <"$work/out") - 1)) ] || complain "finish: $(cat "$work/out")"
+tail -n 1 "$work/out" | grep -qE '"finish":"(length|end_of_text)"}$' || complain "the last line: $(tail -n 1 "$work/out")"
+cp "$work/out" "$work/objects"
+written --prompt "The tape" --seed 1 --json --logprobs 2
+[ "$(texts)" = "$body" ] || complain "--json --logprobs: $(texts)"
+pair='\{"id":[0-9]+,"token":"[^}]*","logprob":-?[0-9.e-]+\}'
+[ "$(grep -cE ",\"likeliest\":\[$pair,$pair\],\"finish\":" "$work/out")" -eq "$(wc -l <"$work/out")" ] || complain "likeliest: $(cat "$work/out")"
+cmp <(sed 's/,"likeliest":\[.*\],"finish"/,"finish"/' "$work/out") "$work/objects" || complain "--logprobs changes more than it tells"
+written --prompt "The tape" --temperature 0 --json --logprobs 1 --max-tokens 5 # the token that is taken is the likeliest
+[ "$(sed -E 's/.*"id":([0-9]+),"token.*"likeliest":\[\{"id":([0-9]+),.*/\1 \2/' "$work/out" | awk '$1 != $2')" = "" ] || complain "greedy: $(cat "$work/out")"
+written --prompt "The tape" --seed 1 --json --stop ' '
+[ "$(texts)" = "${body%% *}" ] || complain "--json --stop: $(texts)"
+tail -n 1 "$work/out" | grep -q '"finish":"stop"}$' || complain "--json --stop: $(tail -n 1 "$work/out")"
+written --temperature 1000 --top-p 1 --max-tokens 300 --json --logprobs 20
+iconv -f UTF-8 -t UTF-8 "$work/out" >/dev/null || complain "--json: not UTF-8"
+
 written --max-tokens 10
 cp "$work/out" "$work/new"
 written --prompt "" --max-tokens 10
@@ -222,6 +279,14 @@ code=$?
 [ $code -eq 130 ] || complain "interrupted: exit code $code"
 line 'interrupted after [0-9]+ tokens' "$work/err"
 [ "$(wc -c <"$work/out")" -gt 50 ] || complain "text does not come as it is written"
+"$lmu" generate "$run" --prompt x --max-tokens 1G --threads 1 --json >"$work/out" 2>"$work/err" &
+process=$!
+for i in $(seq 200); do [ "$(wc -l <"$work/out")" -gt 5 ] && break || sleep 0.1; done
+kill -INT $process
+wait $process
+[ $? -eq 130 ] || complain "an interrupted --json: $(cat "$work/err")"
+tail -n 1 "$work/out" | grep -qE '^\{"id":null,"token":null,"text":".*","offset":[0-9]+,"logprob":null,"finish":"interrupted"\}$' ||
+    complain "an interrupted --json ends with $(tail -n 1 "$work/out")"
 if [ -w /dev/full ]; then
     "$lmu" generate "$run" >/dev/full 2>"$work/err"
     [ $? -eq 1 ] || complain "a full device is no failure"
@@ -241,11 +306,25 @@ refuse 1 "holds no model" generate "$work/texts"
 refuse 2 "give one of them" generate "$run" --prompt x --prompt-file y
 refuse 1 "$work/none: cannot open" generate "$run" --prompt-file "$work/none"
 refuse 1 "$work: cannot read" generate "$run" --prompt-file "$work"
-for option in --max-tokens --temperature --top-k --top-p --seed --threads; do
+for option in --max-tokens --temperature --top-k --top-p --min-p --repetition-penalty --logprobs --seed --threads; do
     for bad in -1 x nan 99999999999999999999; do refuse 2 "$option: " generate "$run" $option=$bad; done
 done
 refuse 2 "--max-tokens: 0 is out of range" generate "$run" --max-tokens 0
 refuse 2 "--top-p: 0 is out of range" generate "$run" --top-p 0
+refuse 2 "--min-p: 1.01 is out of range" generate "$run" --min-p 1.01
+refuse 2 "--repetition-penalty: 0 is out of range" generate "$run" --repetition-penalty 0
+refuse 2 "--logprobs: 21 is out of range" generate "$run" --json --logprobs 21
+for option in --presence-penalty --frequency-penalty; do
+    for bad in -2.1 2.1 x nan; do refuse 2 "$option: " generate "$run" $option=$bad; done
+done
+refuse 2 "only --json has room for" generate "$run" --logprobs 2
+refuse 2 "stop string 2 is empty" generate "$run" --stop a --stop ""
+refuse 2 "a backslash is followed by" generate "$run" --stop 'a\x'
+refuse 2 "a backslash is followed by" generate "$run" --stop 'a\'
+refuse 2 "is not valid UTF-8" generate "$run" --stop $'a\xff'
+refuse 2 "has more than 1024 bytes" generate "$run" --stop "$(printf 'x%.0s' $(seq 1025))"
+# shellcheck disable=SC2046
+refuse 2 "16 stop strings, not 17" generate "$run" $(printf -- '--stop=%s ' $(seq 17))
 
 # ---- inspect ----
 

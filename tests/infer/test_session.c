@@ -60,23 +60,39 @@ typedef struct Written {
     int most; /* pieces before it fails; 0: never */
 } Written;
 
-static lmu_status collect(void *context, const char *text, size_t size)
+static lmu_status collect(void *context, const GenerationEvent *event)
 {
     Written *written = context;
-    assert_true(size > 0 && written->size + size <= sizeof written->text);
-    memcpy(written->text + written->size, text, size);
-    written->size += size;
-    written->pieces++;
+    assert_true(written->size + event->size <= sizeof written->text);
+    memcpy(written->text + written->size, event->text, event->size);
+    written->size += event->size;
+    written->pieces += event->size > 0;
     return written->most > 0 && written->pieces >= written->most ? error_set(LMU_IO, "the paper is full") : LMU_OK;
 }
 
 static const GenerateSettings lively = {.sample = {.temperature = 1, .top_p = 1, .seed = 5}, .max_tokens = 300};
 
+/* Goes on with a new generation; `begun` may be NULL. What it came to, into *tokens and *finish. */
+static lmu_status go_on(Session *session, const GenerateSettings *settings, const Utf8Stream *begun, Written *written,
+                        const Progress *progress, int64_t *tokens, FinishReason *finish)
+{
+    Generation *generation;
+    TRY(generation_open(session_engine(session)->tokenizer, settings, &generation));
+    if (begun)
+        generation_begin(generation, begun);
+    lmu_status status = generate_run(session, generation, collect, written, progress);
+    *tokens = generation_tokens(generation);
+    *finish = generation_finish(generation);
+    generation_close(generation);
+    return status;
+}
+
 static Written write_on(Session *session, const GenerateSettings *settings)
 {
     Written written = {0};
-    GenerateReport report;
-    assert_done(generate_run(session, settings, &(Utf8Stream){.count = 0}, collect, &written, NULL, &report));
+    int64_t tokens;
+    FinishReason finish;
+    assert_done(go_on(session, settings, NULL, &written, NULL, &tokens, &finish));
     return written;
 }
 
@@ -375,12 +391,14 @@ static void test_character_begun_by_the_prompt(void **state)
     (void)state;
     Session *session = fresh_session();
     Written written = {0};
-    GenerateReport report;
+    int64_t tokens;
+    FinishReason finish;
     Utf8Stream stream = {.held = {0xe2, 0x82}, .count = 2};
     GenerateSettings settings = {.sample = {.temperature = 0, .top_p = 1}, .max_tokens = 1};
     assert_done(session_feed(session, &(uint32_t){40}, 1));
-    assert_done(generate_run(session, &settings, &stream, collect, &written, NULL, &report));
-    assert_int_equal(report.tokens, 1);
+    assert_done(go_on(session, &settings, &stream, &written, NULL, &tokens, &finish));
+    assert_int_equal(tokens, 1);
+    assert_int_equal(finish, FINISH_LENGTH);
     assert_memory_equal(written.text, "\xef\xbf\xbd", 3); /* an ASCII letter does not finish it */
     session_close(session);
 }
@@ -389,21 +407,22 @@ static void test_stops(void **state)
 {
     (void)state;
     static atomic_int raised = 1;
+    Progress progress = {.interrupt = &raised};
     Session *session = fresh_session();
     Written written = {.most = 3};
-    GenerateReport report;
-    Utf8Stream stream = {.count = 0};
+    int64_t tokens;
+    FinishReason finish;
     assert_done(session_feed(session, &(uint32_t){40}, 1));
-    assert_refused(generate_run(session, &lively, &stream, collect, &written, NULL, &report), LMU_IO, "full");
+    assert_refused(go_on(session, &lively, NULL, &written, NULL, &tokens, &finish), LMU_IO, "full");
     assert_int_equal(written.pieces, 3);
     written.most = 0;
-    assert_refused(
-        generate_run(session, &lively, &stream, collect, &written, &(Progress){.interrupt = &raised}, &report),
-        LMU_INTERRUPTED, "interrupted after 1 tokens");
-    assert_int_equal(report.tokens, 1);
+    assert_refused(go_on(session, &lively, NULL, &written, &progress, &tokens, &finish), LMU_INTERRUPTED,
+                   "interrupted after 1 tokens");
+    assert_int_equal(tokens, 1);
+    assert_int_equal(finish, FINISH_INTERRUPTED);
     GenerateSettings senseless = lively;
     senseless.sample.top_p = 0;
-    assert_refused(generate_run(session, &senseless, &stream, collect, &written, NULL, &report), LMU_USAGE, "top-p");
+    assert_refused(go_on(session, &senseless, NULL, &written, NULL, &tokens, &finish), LMU_USAGE, "top-p");
     session_close(session);
 }
 
@@ -432,11 +451,12 @@ static void test_end_of_text(void **state)
         GenerateSettings greedy = {.sample = {.top_p = 1}, .max_tokens = 50, .specials = specials};
         Session *session = fresh_session();
         Written written = {0};
-        GenerateReport report;
+        int64_t tokens;
+        FinishReason finish;
         assert_done(session_feed(session, &(uint32_t){40}, 1));
-        assert_done(generate_run(session, &greedy, &(Utf8Stream){.count = 0}, collect, &written, NULL, &report));
-        assert_true(report.end_of_text);
-        assert_int_equal(report.tokens, 1);
+        assert_done(go_on(session, &greedy, NULL, &written, NULL, &tokens, &finish));
+        assert_int_equal(finish, FINISH_END_OF_TEXT);
+        assert_int_equal(tokens, 1);
         assert_int_equal(written.size, specials ? 13 : 0);
         session_close(session);
     }
