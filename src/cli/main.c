@@ -17,6 +17,7 @@ extern const Command ngram_command;
 extern const Command train_command;
 extern const Command eval_command;
 extern const Command generate_command;
+extern const Command serve_command;
 extern const Command inspect_command;
 extern const Command plot_command;
 extern const Command study_run_command;
@@ -34,6 +35,7 @@ const Command *const commands[] = {
     &train_command,
     &eval_command,
     &generate_command,
+    &serve_command,
     &inspect_command,
     &plot_command,
     &study_run_command,

@@ -140,6 +140,11 @@ size_t session_bytes(const Session *session)
            (size_t)state_row_bytes(session->pool->state);
 }
 
+lmu_status session_reach(const Session *session, int64_t count)
+{
+    return graph_check_reach(session->pool->graph, session->position + count);
+}
+
 /* -- reading ------------------------------------------------------------------------------------------------------------ */
 
 /* Whether the session can read all of the ids. */

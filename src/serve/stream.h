@@ -1,0 +1,51 @@
+/* One text on its way through the engine: a session that reads a prompt, and a generation that goes on from it. For batch.c, on the
+ * engine's thread. */
+#ifndef LMU_SERVE_STREAM_H
+#define LMU_SERVE_STREAM_H
+
+#include "serve/job.h"
+#include "serve/metrics.h"
+
+/* What streams share. */
+typedef struct StreamShop {
+    Engine *engine;
+    Sampler *sampler;
+    StateCache *cache;
+    Metrics *metrics;
+    size_t state_bytes; /* of a packed state, about */
+} StreamShop;
+
+typedef enum StreamStage {
+    STREAM_READS,
+    STREAM_FOLLOWS, /* another choice of the prompt reads it */
+    STREAM_WRITES,
+    STREAM_ENDED,
+} StreamStage;
+
+typedef struct Stream {
+    StreamShop *shop;
+    Job *job; /* a reference */
+    Choice *choice;
+    RequestPrompt *prompt;
+    PromptState *shared;
+    Session *session;
+    Generation *generation;
+    StreamStage stage;
+    size_t read; /* ids of the prompt */
+    bool fresh;  /* the session has read nothing but this prompt, in whole blocks: its states may be kept */
+    double last; /* when the last token came; 0: none did */
+} Stream;
+
+/* Takes the job's next choice. What is wrong with its state or length is the request's fault: the error is filled. */
+lmu_status stream_open(StreamShop *shop, Job *job, Stream **out, ApiError *error);
+void stream_close(Stream *stream); /* accepts NULL */
+
+/* Ids that the stream would read in the next run; of a writing one, none. */
+size_t stream_wants(const Stream *stream);
+/* Gives the session the next ids of the prompt: at most those that fill its block. */
+lmu_status stream_read(Stream *stream);
+/* The session has run: more of the prompt is read, or a token is chosen. `all`: the streams, among which are those that follow
+ * this one. */
+lmu_status stream_advance(Stream *stream, Stream *const *all, size_t count);
+
+#endif
