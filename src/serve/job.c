@@ -32,8 +32,6 @@ lmu_status job_open(CompletionRequest *request, const char *model, Job **out)
     ATTEMPT(memory_new(&job, 1, sizeof *job, "a request"));
     pthread_mutex_init(&job->lock, NULL);
     job->request = *request;
-    if (request->settings.stop) /* the array of strings moved with it */
-        job->request.settings.stop = job->request.stop;
     *request = (CompletionRequest){0};
     job->model = model;
     job->created = (int64_t)time(NULL);

@@ -142,7 +142,6 @@ static lmu_status add_stop(Parsing *p, const json_t *value)
         return api_error_set(p->error, 400, NULL, "stop", "A stop string has 1 to %d bytes, not %zu", STOP_SIZE_LIMIT,
                              size);
     p->request->stop[settings->stop_count++] = text;
-    settings->stop = p->request->stop;
     return LMU_OK;
 }
 

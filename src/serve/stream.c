@@ -14,6 +14,7 @@ static lmu_status open_generation(Stream *stream)
 {
     const CompletionRequest *request = &stream->job->request;
     GenerateSettings settings = request->settings;
+    settings.stop = request->stop;
     settings.sample.seed += stream->choice->index % (size_t)request->n;
     return generation_open(stream->shop->engine->tokenizer, &settings, &stream->generation);
 }
