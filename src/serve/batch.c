@@ -1,5 +1,6 @@
 #include "serve/batch.h"
 
+#include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -238,10 +239,21 @@ static size_t gather_runners(Batch *batch)
     return runners;
 }
 
+/* A choice goes over the whole vocabulary: with many streams that takes as long as a small model, so it has all threads. */
+static void choose_tokens(Batch *batch, size_t runners)
+{
+#pragma omp parallel for num_threads(batch->shop.samplers) schedule(dynamic) if (runners > 1)
+    for (size_t i = 0; i < runners; i++)
+        if (batch->runner[i]->stage == STREAM_WRITES)
+            stream_choose(batch->runner[i], batch->shop.sampler[omp_get_thread_num()]);
+}
+
 static void step(Batch *batch)
 {
     size_t runners = gather_runners(batch);
     lmu_status status = sessions_run(batch->running, runners);
+    if (status == LMU_OK)
+        choose_tokens(batch, runners);
     for (size_t i = 0; i < runners; i++) {
         Stream *stream = batch->runner[i];
         Job *job = stream->job;
@@ -332,6 +344,16 @@ done:
     return status;
 }
 
+static lmu_status open_samplers(Batch *batch)
+{
+    StreamShop *shop = &batch->shop;
+    int threads = shop->engine->model->backend->threads;
+    TRY(memory_new(&shop->sampler, (size_t)threads, sizeof(Sampler *), "samplers"));
+    for (; shop->samplers < threads; shop->samplers++)
+        TRY(sampler_open(tokenizer_size(shop->engine->tokenizer), &shop->sampler[shop->samplers]));
+    return LMU_OK;
+}
+
 lmu_status batch_open(Engine *engine, const BatchLimits *limits, Metrics *metrics, Batch **out)
 {
     lmu_status status;
@@ -349,7 +371,7 @@ lmu_status batch_open(Engine *engine, const BatchLimits *limits, Metrics *metric
     ATTEMPT(memory_new(&batch->stream, streams, sizeof(Stream *), "streams"));
     ATTEMPT(memory_new(&batch->running, streams, sizeof(Session *), "streams"));
     ATTEMPT(memory_new(&batch->runner, streams, sizeof(Stream *), "streams"));
-    ATTEMPT(sampler_open(tokenizer_size(engine->tokenizer), &batch->shop.sampler));
+    ATTEMPT(open_samplers(batch));
     ATTEMPT(state_cache_open(limits->cache_bytes, &batch->shop.cache));
     ATTEMPT(warm_up(batch));
     if (pthread_create(&batch->thread, NULL, batch_main, batch) != 0)
@@ -371,7 +393,9 @@ void batch_close(Batch *batch)
         pthread_join(batch->thread, NULL);
     }
     state_cache_close(batch->shop.cache);
-    sampler_close(batch->shop.sampler);
+    for (int i = 0; i < batch->shop.samplers; i++)
+        sampler_close(batch->shop.sampler[i]);
+    free(batch->shop.sampler);
     free(batch->stream);
     free(batch->running);
     free(batch->runner);

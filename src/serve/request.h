@@ -35,8 +35,8 @@ typedef struct CompletionRequest {
     json_t *json; /* the body, which strings are borrowed from */
     RequestPrompt *prompt;
     size_t prompt_count;
-    const char *model;         /* NULL: not said */
-    GenerateSettings settings; /* of the first choice of each prompt; choice i has the seed seed + i */
+    const char *model;            /* NULL: not said */
+    GenerateSettings settings;    /* of the first choice of each prompt; choice i has the seed seed + i */
     const char *stop[STOP_LIMIT]; /* settings.stop_count of them */
     LogitBias *bias;
     int64_t n, best_of, logprobs; /* best_of 0, logprobs -1: not said */

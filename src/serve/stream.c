@@ -1,5 +1,6 @@
 #include "serve/stream.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -271,21 +272,36 @@ static void note_time(Stream *stream)
     atomic_fetch_add(&metrics->tokens_written, 1);
 }
 
+void stream_choose(Stream *stream, Sampler *sampler)
+{
+    Chosen *chosen = &stream->chosen;
+    const float *logits;
+    chosen->made = true;
+    chosen->status = session_logits(stream->session, &logits);
+    if (chosen->status == LMU_OK)
+        chosen->status =
+            generation_next(stream->generation, sampler, logits, session_position(stream->session), &chosen->event);
+    if (chosen->status != LMU_OK)
+        snprintf(chosen->problem, sizeof chosen->problem, "%s", lmu_error_message());
+}
+
 static lmu_status write_token(Stream *stream)
 {
-    const float *logits;
-    GenerationEvent event;
+    const GenerationEvent *event = &stream->chosen.event;
     size_t taken;
     Choice *choice = stream->choice;
-    TRY(session_logits(stream->session, &logits));
-    TRY(generation_next(stream->generation, stream->shop->sampler, logits, session_position(stream->session), &event));
-    TRY(session_take(stream->session, &(uint32_t){(uint32_t)event.token}, 1, &taken));
+    if (!stream->chosen.made)
+        stream_choose(stream, stream->shop->sampler[0]);
+    stream->chosen.made = false;
+    if (stream->chosen.status != LMU_OK)
+        return error_set(stream->chosen.status, "%s", stream->chosen.problem);
+    TRY(session_take(stream->session, &(uint32_t){(uint32_t)event->token}, 1, &taken));
     note_time(stream);
     choice->tokens++;
-    TRY(bytes_put(&choice->text, event.text, event.size));
+    TRY(bytes_put(&choice->text, event->text, event->size));
     if (stream->job->request.logprobs >= 0)
-        TRY(token_records_add(&choice->records, event.token, &event.logprobs));
-    return event.finish == FINISH_NONE ? LMU_OK : finish(stream);
+        TRY(token_records_add(&choice->records, event->token, &event->logprobs));
+    return event->finish == FINISH_NONE ? LMU_OK : finish(stream);
 }
 
 /* The prompt is read: its text is the beginning of the choice's, if it is echoed. */

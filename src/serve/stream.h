@@ -9,7 +9,8 @@
 /* What streams share. */
 typedef struct StreamShop {
     Engine *engine;
-    Sampler *sampler;
+    Sampler **sampler; /* one a thread that chooses tokens */
+    int samplers;
     StateCache *cache;
     Metrics *metrics;
     size_t state_bytes; /* of a packed state, about */
@@ -21,6 +22,14 @@ typedef enum StreamStage {
     STREAM_WRITES,
     STREAM_ENDED,
 } StreamStage;
+
+/* A token that is chosen and has not been written yet. */
+typedef struct Chosen {
+    bool made;
+    lmu_status status;
+    char problem[256]; /* the message, which is another thread's */
+    GenerationEvent event;
+} Chosen;
 
 typedef struct Stream {
     StreamShop *shop;
@@ -34,6 +43,7 @@ typedef struct Stream {
     size_t read; /* ids of the prompt */
     bool fresh;  /* the session has read nothing but this prompt, in whole blocks: its states may be kept */
     double last; /* when the last token came; 0: none did */
+    Chosen chosen;
 } Stream;
 
 /* Takes the job's next choice. What is wrong with its state or length is the request's fault: the error is filled. */
@@ -44,6 +54,9 @@ void stream_close(Stream *stream); /* accepts NULL */
 size_t stream_wants(const Stream *stream);
 /* Gives the session the next ids of the prompt: at most those that fill its block. */
 lmu_status stream_read(Stream *stream);
+/* The session of a text that is being written has run: chooses its next token, for stream_advance. Streams may do so at the same
+ * time, each thread with its own sampler. */
+void stream_choose(Stream *stream, Sampler *sampler);
 /* The session has run: more of the prompt is read, or a token is chosen. `all`: the streams, among which are those that follow
  * this one. */
 lmu_status stream_advance(Stream *stream, Stream *const *all, size_t count);
