@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
 # lmu serve on a model that is trained here in a few seconds, asked by curl: what it answers, to whom, and how it ends.
 . "$(dirname "$0")/common.sh"
-trap 'kill "${servers[@]}" 2>/dev/null; rm -rf "$work"' EXIT
+# A child that is killed before it is more than a copy of this script must not clean up.
+trap '[ "$BASHPID" != $$ ] || { kill "${servers[@]}" 2>/dev/null; rm -rf "$work"; }' EXIT
 servers=()
+serve_run=$work/run
 
 cp docs/design.md "$work/train.txt"
 cp src/text/windows.h "$work/valid.txt"
@@ -13,7 +15,7 @@ works train --data "$work/data" --out "$work/run" --dim 16 --layers 2 --order 4 
 
 # serve ARGUMENT...: starts a server; $server, its process, and $url. Its messages go to $work/log.
 serve() {
-    "$lmu" serve "$work/run" --port 0 --threads 1 "$@" >"$work/ready" 2>"$work/log" </dev/null &
+    "$lmu" serve "$serve_run" --port 0 --threads 1 "$@" >"$work/ready" 2>"$work/log" </dev/null &
     server=$!
     servers+=("$server")
     for _ in $(seq 600); do
@@ -475,6 +477,23 @@ printf 'nonsense\r\n\r\n' | timeout 5 bash -c "exec 3<>/dev/tcp/127.0.0.1/$port;
 ask 200 "$url/health"
 kill -TERM "$server"
 stopped 0
+
+# ---- a model whose context ends ----
+
+works train --data "$work/data" --out "$work/short" --arch transformer --dim 16 --layers 1 --context 64 --length 32 --batch 8 --tokens 2k --threads 1
+keys=()
+serve_run=$work/short
+serve
+ask 400 "$url/v1/completions" -d "{\"prompt\": \"$(printf '7 %.0s' $(seq 100))\"}"
+is '.error | .code == "context_length_exceeded" and .param == "prompt"'
+ask 400 "$url/v1/completions" -d '{"prompt": "a", "max_tokens": 64, "stream": true}'
+is '.error.code == "context_length_exceeded"'
+complete '{"prompt": "a", "max_tokens": 63, "state": "return"}'
+jq '{prompt: "b", state: .choices[0].state}' "$work/out" >"$work/next.json"
+denied 400 prompt "context is shorter" "@$work/next.json"
+kill -TERM "$server"
+stopped 0
+serve_run=$work/run
 
 # ---- what does not begin ----
 

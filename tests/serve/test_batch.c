@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "infer/engine_testing.h"
+#include "serve/base64.h"
 #include "serve/batch.h"
 
 typedef struct Served {
@@ -210,6 +211,60 @@ static void test_states(void **state)
     served_close(&served);
 }
 
+/* A state behind which bytes stood that were no tokens yet: they come before the prompt, be it text or ids. */
+static void test_pending_text(void **state)
+{
+    (void)state;
+    static const uint32_t begun[] = {70, 71, 72};
+    Served served;
+    Session *session;
+    char *data, *text, *first;
+    size_t size;
+    opened_open(&served.opened, BACKEND_CPU, false);
+    assert_done(session_open(&served.opened.engine, &session));
+    assert_done(session_feed(session, begun, 3));
+    assert_done(session_pack(session, "The st", 6, &data, &size));
+    assert_done(base64_from_bytes(data, size, &text));
+    free(data);
+    assert_done(session_pack(session, NULL, 0, &data, &size));
+    session_close(session);
+    char *plain;
+    assert_done(base64_from_bytes(data, size, &plain));
+    free(data);
+    opened_close(&served.opened);
+    served_open(&served, 2, 4, 0);
+    for (int as_ids = 0; as_ids < 2; as_ids++) {
+        json_t *pending =
+            json_pack("{s:s, s:o, s:s, s:i}", "state", text, "prompt",
+                      as_ids ? json_pack("[i, i]", 80, 81) : json_string("ate of"), "stop", "zzzz", "seed", 1);
+        IdList ids = {0};
+        if (as_ids) {
+            assert_done(tokenizer_encode(served.opened.engine.tokenizer, "The st", 6, false, &ids));
+        } else
+            assert_done(tokenizer_encode(served.opened.engine.tokenizer, "The state of", 12, false, &ids));
+        json_t *list = json_array();
+        for (size_t i = 0; i < ids.count; i++)
+            json_array_append_new(list, json_integer(ids.id[i]));
+        for (int i = 0; as_ids && i < 2; i++)
+            json_array_append_new(list, json_integer(80 + i));
+        json_t *whole = json_pack("{s:s, s:o, s:s, s:i}", "state", plain, "prompt", list, "stop", "zzzz", "seed", 1);
+        char *a = json_dumps(pending, 0), *b = json_dumps(whole, 0);
+        first = choices_of(&served, submit(&served, a));
+        char *second = choices_of(&served, submit(&served, b));
+        assert_string_equal(first, second);
+        free(first);
+        free(second);
+        free(a);
+        free(b);
+        free(ids.id);
+        json_decref(pending);
+        json_decref(whole);
+    }
+    free(text);
+    free(plain);
+    served_close(&served);
+}
+
 /* A state with single bytes changed is refused, or is that of a stream: never a crash, and the server goes on. */
 static void test_hostile_states(void **state)
 {
@@ -336,9 +391,9 @@ static void test_slow_reader(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_company),     cmocka_unit_test(test_company_cache),  cmocka_unit_test(test_states),
-        cmocka_unit_test(test_cancel),      cmocka_unit_test(test_hostile_states), cmocka_unit_test(test_queue),
-        cmocka_unit_test(test_slow_reader),
+        cmocka_unit_test(test_company),      cmocka_unit_test(test_company_cache),  cmocka_unit_test(test_states),
+        cmocka_unit_test(test_cancel),       cmocka_unit_test(test_hostile_states), cmocka_unit_test(test_queue),
+        cmocka_unit_test(test_pending_text), cmocka_unit_test(test_slow_reader),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
