@@ -5,18 +5,23 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Whole characters only: a message may quote the client's text, and is cut to its room. */
-static void cut_character(char *text)
+#include "infer/utf8.h"
+
+/* Messages quote what clients sent, cut at some byte or never UTF-8; an answer is JSON, and has whole characters alone. */
+static void make_whole(char *text, size_t room)
 {
-    size_t size = strlen(text), start = size;
-    while (start > 0 && size - start < 4 && ((unsigned char)text[start - 1] & 0xc0) == 0x80)
-        start--;
-    if (start == 0)
-        return;
-    unsigned char lead = (unsigned char)text[start - 1];
-    size_t need = lead >= 0xf0 ? 3 : lead >= 0xe0 ? 2 : lead >= 0xc0 ? 1 : 0;
-    if (size - start < need)
-        text[start - 1] = '\0';
+    char whole[UTF8_ROOM(sizeof((ApiError *)0)->message)];
+    Utf8Stream stream = {.count = 0};
+    size_t size = utf8_push(&stream, text, strlen(text), whole);
+    size += utf8_end(&stream, whole + size);
+    whole[size] = '\0';
+    if (size >= room)
+        size = room - 1;
+    while (size > 0 &&
+           ((unsigned char)whole[size] & 0xc0) == 0x80) /* what follows is cut off: a character with all of it */
+        size--;
+    memcpy(text, whole, size);
+    text[size] = '\0';
 }
 
 lmu_status api_error_set(ApiError *error, unsigned status, const char *code, const char *param, const char *format, ...)
@@ -27,8 +32,8 @@ lmu_status api_error_set(ApiError *error, unsigned status, const char *code, con
     va_start(arguments, format);
     vsnprintf(error->message, sizeof error->message, format, arguments);
     va_end(arguments);
-    cut_character(error->param);
-    cut_character(error->message);
+    make_whole(error->param, sizeof error->param);
+    make_whole(error->message, sizeof error->message);
     return LMU_USAGE;
 }
 

@@ -64,7 +64,7 @@ lmu_status api_keys_open(const char *path, ApiKeys **out)
     keys = NULL;
 done:
     if (text)
-        memset(text, 0, size);
+        explicit_bzero(text, size);
     free(text);
     api_keys_close(keys);
     return status;

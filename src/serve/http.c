@@ -244,6 +244,8 @@ static void set_busy(Exchange *exchange)
     if (!exchange->link)
         return;
     pthread_mutex_lock(&exchange->server->links_lock);
+    if (!exchange->link->busy)
+        exchange->link->since = machine_seconds();
     exchange->link->busy = true;
     pthread_mutex_unlock(&exchange->server->links_lock);
 }

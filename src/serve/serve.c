@@ -1,5 +1,6 @@
 #include "serve/serve.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -18,11 +19,29 @@ static void pause_briefly(void)
 static lmu_status server_open(Server *server, char *url, size_t size)
 {
     const ServeSettings *settings = server->settings;
+    char rest[UTF8_ROOM(256)];
+    Utf8Stream stream = {.count = 0};
+    size_t length = strlen(settings->name);
+    if (length == 0 || length > 256 || utf8_push(&stream, settings->name, length, rest) != length ||
+        memcmp(rest, settings->name, length) != 0)
+        return error_set(LMU_USAGE, "the model's name has 1 to 256 bytes of UTF-8: --name gives it one");
     TRY(page_policy((const char *)page_html, page_html_size, &server->policy));
     if (settings->key_file)
         TRY(api_keys_open(settings->key_file, &server->keys));
     TRY(batch_open(server->engine, &settings->batch, &server->metrics, &server->batch));
     return http_open(server, url, size);
+}
+
+/* What works, but not all of it. */
+static void warn(const Server *server)
+{
+    char line[256];
+    size_t text = (batch_state_bytes(server->batch) + 2) / 3 * 4;
+    if (text < server->settings->body_bytes || !server->hooks->log)
+        return;
+    snprintf(line, sizeof line, "a state of this model is %zu bytes as text: more than --body, so that none comes back",
+             text);
+    server->hooks->log(server->hooks->context, line);
 }
 
 /* Jobs end before connections, which may sleep on them; who answers needs the batch until then. */
@@ -59,6 +78,7 @@ lmu_status serve_run(Engine *engine, const ServeSettings *settings, const ServeH
     pthread_mutex_init(&server.log_lock, NULL);
     lmu_status status = server_open(&server, url, sizeof url);
     if (status == LMU_OK) {
+        warn(&server);
         hooks->ready(hooks->context, url);
         while (!atomic_load(hooks->interrupt)) {
             http_watch(&server);

@@ -122,6 +122,8 @@ ask 405 --head "$url/tokenize"
 ask 404 "$url/v1/chat/completions" -d '{}'
 is '.error.message | contains("nothing at this address")'
 ask 404 "$url/v1/models/"
+ask 404 "$url/v1/models/a%ffb"
+is '.error.message | contains("a\ufffdb")'
 grep -qi '^Access-Control' "$work/head" && complain "CORS is not off: $(cat "$work/head")"
 ask 403 "$url/v1/completions" -H 'Sec-Fetch-Site: cross-site' -d '{}'
 
@@ -319,6 +321,7 @@ done
 denied 404 model "does not exist" '{"model": "gpt-4"}'
 denied 400 tempurature "did you mean 'temperature'" '{"tempurature": 1}'
 denied 400 suffix "not supported" '{"suffix": "x"}'
+denied 404 model "does not exist" "{\"model\": \"x$(printf 'é%.0s' $(seq 100))\"}"
 denied 400 best_of "not supported" '{"best_of": 2}'
 denied 400 n "it goes from 1 to 128" '{"n": 1000}'
 denied 400 max_tokens "it goes from 0 to 1000000" '{"max_tokens": 1000001}'
@@ -488,7 +491,7 @@ ask 400 "$url/v1/completions" -d "{\"prompt\": \"$(printf '7 %.0s' $(seq 100))\"
 is '.error | .code == "context_length_exceeded" and .param == "prompt"'
 ask 400 "$url/v1/completions" -d '{"prompt": "a", "max_tokens": 64, "stream": true}'
 is '.error.code == "context_length_exceeded"'
-complete '{"prompt": "a", "max_tokens": 63, "state": "return"}'
+complete "{\"prompt\": \"a\", \"max_tokens\": 63, \"logit_bias\": {\"$end\": -100}, \"state\": \"return\"}"
 jq '{prompt: "b", state: .choices[0].state}' "$work/out" >"$work/next.json"
 denied 400 prompt "context is shorter" "@$work/next.json"
 kill -TERM "$server"
@@ -506,6 +509,7 @@ refuse 1 "$work/nokeys: " serve "$work/run" --port 0 --api-key-file "$work/nokey
 : >"$work/nokeys"
 refuse 1 "holds no key" serve "$work/run" --port 0 --api-key-file "$work/nokeys"
 refuse 1 "there is no such directory" serve "$work/none"
+refuse 2 "1 to 256 bytes of UTF-8" serve "$work/run" --port 0 --name $'a\xff'
 for option in --port --streams --queue --prompt-tokens --max-tokens --body --cache --connections --request-time --idle-time --deadline; do
     for bad in -1 x 1e99; do refuse 2 "$option: " serve "$work/run" $option=$bad; done
 done

@@ -157,7 +157,17 @@ static void test_errors(void **state)
         char *text = api_error_text(&error);
         assert_non_null(text);
         free(text);
+        assert_true(strlen(error.message) > 500 && strlen(error.param) > 58);
+        api_error_set(&error, 400, NULL, "\xff", "quoted '%.9s' in the middle", longest);
+        text = api_error_text(&error);
+        assert_non_null(text);
+        free(text);
     }
+    api_error_set(&error, 400, NULL, "p",
+                  "a\xff"
+                  "b\xc3");
+    assert_string_equal(error.message, "a\xef\xbf\xbd"
+                                       "b\xef\xbf\xbd");
 }
 
 static void test_token_names(void **state)
