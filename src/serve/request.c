@@ -120,14 +120,11 @@ done:
 
 /* -- ids ---------------------------------------------------------------------------------------------------------------- */
 
-lmu_status text_ids(const Tokenizer *tokenizer, const char *before, size_t before_size, const char *text, size_t size,
-                    bool specials, IdList *out)
+lmu_status text_ids(const Tokenizer *tokenizer, const char *text, size_t size, bool specials, IdList *out)
 {
     lmu_status status;
     Incremental *incremental;
     TRY(incremental_open(tokenizer, specials, &incremental));
-    if (before_size > 0)
-        ATTEMPT(incremental_push(incremental, before, before_size, out));
     if (size > 0)
         ATTEMPT(incremental_push(incremental, text, size, out));
     ATTEMPT(incremental_end(incremental, out));
@@ -168,7 +165,7 @@ static lmu_status tokenize_prompt(CompletionRequest *r, RequestPrompt *prompt, c
                                   const RequestLimits *limits, ApiError *error)
 {
     if (prompt->text)
-        TRY(text_ids(tokenizer, NULL, 0, prompt->text, prompt->size, r->settings.specials, &prompt->ids));
+        TRY(text_ids(tokenizer, prompt->text, prompt->size, r->settings.specials, &prompt->ids));
     if ((int64_t)prompt->ids.count > limits->prompt_tokens)
         return api_error_set(error, 400, "context_length_exceeded", "prompt",
                              "The prompt has %zu tokens; this server reads %lld (lmu serve --prompt-tokens)",

@@ -60,9 +60,8 @@ void request_free(CompletionRequest *request); /* accepts a zeroed one */
  * token, behind which every text begins. */
 lmu_status request_tokenize(CompletionRequest *request, const Tokenizer *tokenizer, const RequestLimits *limits,
                             ApiError *error);
-/* The ids of one text, `before` bytes of another in front of it, appended. */
-lmu_status text_ids(const Tokenizer *tokenizer, const char *before, size_t before_size, const char *text, size_t size,
-                    bool specials, IdList *out);
+/* The ids of one text, appended. */
+lmu_status text_ids(const Tokenizer *tokenizer, const char *text, size_t size, bool specials, IdList *out);
 
 /* Whether the prompt's logits are asked for, each of them. */
 bool request_reads_each(const CompletionRequest *request);

@@ -110,7 +110,7 @@ static lmu_status tokenize(Exchange *exchange, const json_t *body, IdList *ids)
         return api_error_set(&exchange->error, 400, NULL, "text", "'text' is no string");
     if (specials && !json_is_boolean(specials))
         return api_error_set(&exchange->error, 400, NULL, "specials", "'specials' is neither true nor false");
-    return text_ids(exchange->server->engine->tokenizer, NULL, 0, json_string_value(text), json_string_length(text),
+    return text_ids(exchange->server->engine->tokenizer, json_string_value(text), json_string_length(text),
                     json_is_true(specials), ids);
 }
 

@@ -215,19 +215,27 @@ static void test_states(void **state)
 static void test_pending_text(void **state)
 {
     (void)state;
-    static const uint32_t begun[] = {70, 71, 72};
     Served served;
     Session *session;
+    Incremental *begun;
+    IdList read = {0};
     char *data, *text, *first;
     size_t size;
     opened_open(&served.opened, BACKEND_CPU, false);
     assert_done(session_open(&served.opened.engine, &session));
-    assert_done(session_feed(session, begun, 3));
-    assert_done(session_pack(session, "The st", 6, &data, &size));
+    assert_done(incremental_open(served.opened.engine.tokenizer, false, &begun));
+    assert_done(incremental_push(begun, "A model reads. The st", 21, &read));
+    size_t held = incremental_pending(begun);
+    assert_true(held > 0 && read.count > 0);
+    assert_done(session_feed(session, read.id, read.count));
+    assert_done(session_pack(session, begun, &data, &size));
+    incremental_close(begun);
+    free(read.id);
     assert_done(base64_from_bytes(data, size, &text));
     free(data);
-    assert_done(session_pack(session, NULL, 0, &data, &size));
+    assert_done(session_pack(session, NULL, &data, &size));
     session_close(session);
+    static const char written[] = "A model reads. The state of";
     char *plain;
     assert_done(base64_from_bytes(data, size, &plain));
     free(data);
@@ -239,9 +247,9 @@ static void test_pending_text(void **state)
                       as_ids ? json_pack("[i, i]", 80, 81) : json_string("ate of"), "stop", "zzzz", "seed", 1);
         IdList ids = {0};
         if (as_ids) {
-            assert_done(tokenizer_encode(served.opened.engine.tokenizer, "The st", 6, false, &ids));
+            assert_done(tokenizer_encode(served.opened.engine.tokenizer, &written[21 - held], held, false, &ids));
         } else
-            assert_done(tokenizer_encode(served.opened.engine.tokenizer, "The state of", 12, false, &ids));
+            assert_done(tokenizer_encode(served.opened.engine.tokenizer, &written[21 - held], held + 6, false, &ids));
         json_t *list = json_array();
         for (size_t i = 0; i < ids.count; i++)
             json_array_append_new(list, json_integer(ids.id[i]));
