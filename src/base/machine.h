@@ -19,8 +19,9 @@ int64_t machine_memory(void);
 double machine_cgroup_cpus(const char *root);
 int64_t machine_cgroup_memory(const char *root);
 
-/* Peak resident memory of this process in bytes. */
+/* Peak resident memory of this process in bytes, and what is resident now (0 where /proc does not tell). */
 int64_t machine_peak_resident(void);
+int64_t machine_resident(void);
 
 /* The CPU's name, from /proc/cpuinfo where there is one ("AMD EPYC ..."). */
 const char *machine_cpu_name(void);

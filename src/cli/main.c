@@ -18,6 +18,7 @@ extern const Command train_command;
 extern const Command eval_command;
 extern const Command generate_command;
 extern const Command stream_command;
+extern const Command serve_command;
 extern const Command inspect_command;
 extern const Command quantize_command;
 extern const Command plot_command;
@@ -37,6 +38,7 @@ const Command *const commands[] = {
     &eval_command,
     &generate_command,
     &stream_command,
+    &serve_command,
     &inspect_command,
     &quantize_command,
     &plot_command,

@@ -140,6 +140,11 @@ size_t session_bytes(const Session *session)
            (size_t)state_row_bytes(session->pool->state);
 }
 
+lmu_status session_reach(const Session *session, int64_t count)
+{
+    return graph_check_reach(session->pool->graph, session->position + count);
+}
+
 /* -- reading ------------------------------------------------------------------------------------------------------------ */
 
 lmu_status session_check(const Session *session, const uint32_t *id, size_t count)
