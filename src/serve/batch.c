@@ -106,9 +106,11 @@ static void fail(Batch *batch, Job *job, const ApiError *error)
     batch->jobs--;
 }
 
+/* Numbers that are not finite are the model's fault, or that of a client's state. */
 static void fail_with(Batch *batch, Job *job, lmu_status status, ApiError *error)
 {
-    api_error_take(error, status, false, NULL);
+    bool client = status == LMU_NUMERIC && job->request.start == START_DATA;
+    api_error_take(error, status, client, "state");
     fail(batch, job, error);
 }
 
