@@ -8,13 +8,14 @@
 #   make bench-compare  the same training and decoding by PyTorch, in turn with ours (ARGS="--dim 512 ...")
 #   make interop    checks our files against other programs that read and write them
 #   make interop-torch  checks our logits and gradients against PyTorch's
+#   make install    installs the program, its manual page and the library (PREFIX=/usr/local)
 #   make format     lays the code out
 #   make docs       writes docs/cli.md anew
 #   make clean      removes what was built
 
 BUILD := build/release
 
-.PHONY: all demo test test-arm64 test-x86-64 bench bench-compare interop interop-torch format docs clean
+.PHONY: all install demo test test-arm64 test-x86-64 bench bench-compare interop interop-torch format docs clean
 
 all: $(BUILD)/build.ninja
 	cmake --build $(BUILD)
@@ -22,6 +23,9 @@ all: $(BUILD)/build.ninja
 $(BUILD)/build.ninja:
 	@command -v cmake >/dev/null || { echo "cmake is missing; ./scripts/setup installs what the build needs"; exit 1; }
 	cmake --preset release
+
+install: all
+	cmake --install $(BUILD) $(if $(PREFIX),--prefix $(PREFIX))
 
 demo:
 	./scripts/demo $(FILE)

@@ -1,5 +1,6 @@
 #include "cli/command.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/format.h"
@@ -165,4 +166,37 @@ void command_markdown(FILE *out, const Command *command)
         fputc('\n', out);
         fields_markdown(out, groups, count);
     }
+}
+
+/* Text that roff prints as it is. */
+static void roff_text(FILE *out, const char *text)
+{
+    bool start = true;
+    for (; *text; text++) {
+        if (start && (*text == '.' || *text == '\''))
+            fputs("\\&", out);
+        if (*text == '\\')
+            fputs("\\e", out);
+        else if (*text == '-')
+            fputs("\\-", out);
+        else
+            fputc(*text, out);
+        start = *text == '\n';
+    }
+}
+
+lmu_status command_man(FILE *out, const Command *command)
+{
+    char *text = NULL;
+    size_t size;
+    FILE *help = open_memstream(&text, &size);
+    if (!help)
+        return error_set(LMU_MEMORY, "no memory for a page");
+    command_help(help, command);
+    fclose(help);
+    fprintf(out, ".SS \"lmu %s\"\n.nf\n", command->name);
+    roff_text(out, text);
+    fputs(".fi\n", out);
+    free(text);
+    return LMU_OK;
 }

@@ -30,6 +30,8 @@ void command_free(const Command *command, void *const *values);
 /* Help for one command, as --help prints it and as a section of docs/cli.md; the list of all commands. */
 void command_help(FILE *out, const Command *command);
 void command_markdown(FILE *out, const Command *command);
+/* A section of the manual page: the help as it is. LMU_MEMORY. */
+lmu_status command_man(FILE *out, const Command *command);
 void command_overview(FILE *out);
 
 /* The command whose name (one word or two) argv begins with, and the number of words; NULL if there is none. */

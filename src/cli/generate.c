@@ -9,6 +9,7 @@
 #include "base/machine.h"
 #include "base/memory.h"
 #include "cli/command.h"
+#include "cli/token_json.h"
 #include "infer/generate.h"
 #include "infer/prompt.h"
 #include "train/trainer.h"
@@ -211,22 +212,6 @@ static lmu_status read_prompt(Writing *w)
 
 /* ---- what is written ---- */
 
-/* What a token stands for, alone. */
-static json_t *token_json(const Tokenizer *tokenizer, int32_t token)
-{
-    Utf8Stream stream = {.count = 0};
-    size_t size;
-    const char *bytes = tokenizer_bytes(tokenizer, (uint32_t)token, &size);
-    char *text;
-    if (memory_new(&text, UTF8_ROOM(size) + UTF8_ROOM(0), 1, "the text of a token") != LMU_OK)
-        return NULL;
-    size_t whole = utf8_push(&stream, bytes, size, text);
-    whole += utf8_end(&stream, text + whole);
-    json_t *json = json_stringn(text, whole);
-    free(text);
-    return json;
-}
-
 static json_t *likeliest_json(const Tokenizer *tokenizer, const Logprobs *logprobs)
 {
     json_t *list = json_array();
@@ -261,10 +246,11 @@ static lmu_status put_json(Writing *w, const GenerationEvent *event)
     json_decref(object);
     if (!line)
         return error_set(LMU_MEMORY, "no memory for a token as JSON");
-    lmu_status status = put_text(w, line, strlen(line));
+    size_t size = strlen(line);
+    line[size] = '\n'; /* in the place of the NUL, so that a reader gets whole lines */
+    lmu_status status = put_text(w, line, size + 1);
     free(line);
-    TRY(status);
-    return put_text(w, "\n", 1);
+    return status;
 }
 
 static lmu_status take_event(void *context, const GenerationEvent *event)
@@ -309,12 +295,11 @@ const Command generate_command = {
         "A token is chosen in these steps: penalties change the model's logits, temperature divides them, and of what\n"
         "--top-k leaves --top-p and then --min-p keep a part, from which chance takes one.\n"
         "\n"
-        "With --json each token is a line: id; the token's own text; the text that is certain now (a part of a\n"
-        "character or of a stop string waits; all of them together are the output); offset, the byte of the output\n"
-        "where the token's text begins; logprob, ln of its probability as the model has it, before penalties and\n"
-        "temperature; with --logprobs the likeliest tokens; and finish, null or on the last line why it ended: "
-        "length,\n"
-        "stop, end_of_text or interrupted.\n"
+        "With --json each token is a line: id; token, its own text; text, what of the output is certain now (a part\n"
+        "of a character or of a stop string waits); offset, the byte of the output where the token's text begins;\n"
+        "logprob, ln of its probability as the model has it, before penalties and temperature; with --logprobs the\n"
+        "likeliest tokens; and finish, null or on the last line why the text ended: length, stop, end_of_text or\n"
+        "interrupted.\n"
         "\n"
         "    lmu generate run --prompt 'Call me'\n"
         "    lmu generate run --prompt-file chapter.txt --no-echo --max-tokens 1k --temperature 0.7 --seed 3\n"

@@ -18,6 +18,7 @@ extern const Command train_command;
 extern const Command eval_command;
 extern const Command generate_command;
 extern const Command serve_command;
+extern const Command stream_command;
 extern const Command inspect_command;
 extern const Command plot_command;
 extern const Command study_run_command;
@@ -36,6 +37,7 @@ const Command *const commands[] = {
     &eval_command,
     &generate_command,
     &serve_command,
+    &stream_command,
     &inspect_command,
     &plot_command,
     &study_run_command,

@@ -1,6 +1,7 @@
 #include "infer/sample.h"
 
 #include <assert.h>
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,14 +10,15 @@
 #include "base/random.h"
 
 typedef struct Candidate {
-    double score;  /* the logit with bias and penalties */
-    double weight; /* exp((score - largest) / temperature) */
+    float score; /* the logit with bias and penalties */
     int32_t token;
+    double weight; /* exp((score - largest) / temperature) */
 } Candidate;
 
 struct Sampler {
     int64_t vocabulary;
     Candidate *candidate; /* a binary heap while some are taken from the top */
+    float *score;         /* [V] logits with bias and penalties, where there are any */
 };
 
 struct History {
@@ -126,69 +128,84 @@ void history_note(History *history, int32_t token, bool written)
 
 /* ---- scores ---- */
 
-lmu_status logits_check(const float *logits, int64_t count)
+/* The first of the largest logits. */
+static lmu_status find_largest(const float *logits, int64_t count, int32_t *largest)
 {
-    bool possible = false;
+    *largest = 0;
     for (int64_t i = 0; i < count; i++) {
         if (isnan(logits[i]) || logits[i] == INFINITY)
             return error_set(LMU_NUMERIC, "the logit of token %lld is %s: the model's numbers have run away",
                              (long long)i, isnan(logits[i]) ? "not a number" : "infinite");
-        possible = possible || logits[i] > -INFINITY;
+        if (logits[i] > logits[*largest])
+            *largest = (int32_t)i;
     }
-    if (!possible)
+    if (logits[*largest] == -INFINITY)
         return error_set(LMU_NUMERIC, "the logits of all %lld tokens are -inf: there is none to choose",
                          (long long)count);
     return LMU_OK;
 }
 
-static void penalise(Candidate *candidate, const SampleSettings *settings, const History *history)
+lmu_status logits_check(const float *logits, int64_t count)
+{
+    int32_t largest;
+    return find_largest(logits, count, &largest);
+}
+
+/* What is finite stays so, as nearly as a float can be it. */
+static float to_score(double value)
+{
+    return value == (double)-INFINITY ? -INFINITY : (float)fmin(fmax(value, -(double)FLT_MAX), (double)FLT_MAX);
+}
+
+static void penalise(float *score, const SampleSettings *settings, const History *history)
 {
     double repetition = repetition_penalty(settings);
     for (int64_t i = 0; i < history->vocabulary; i++) {
         uint32_t written = history->written[i];
-        double score = candidate[i].score;
-        if (written > 0 || history->read[i])
-            score = score > 0 ? score / repetition : score * repetition;
+        if (written == 0 && !history->read[i])
+            continue;
+        double value = score[i] > 0 ? score[i] / repetition : score[i] * repetition;
         if (written > 0)
-            score -= settings->presence_penalty + settings->frequency_penalty * written;
-        candidate[i].score = score;
+            value -= settings->presence_penalty + settings->frequency_penalty * written;
+        score[i] = to_score(value);
     }
 }
 
-/* All tokens in the order of their ids, with their scores; returns the first of the largest. */
-static int32_t score_tokens(Candidate *candidate, int64_t count, const SampleSettings *settings, const History *history,
-                            const float *logits)
+/* The logits with bias and penalties [V]; the logits themselves where there are none. */
+static const float *score_tokens(Sampler *sampler, const SampleSettings *settings, const History *history,
+                                 const float *logits)
 {
-    int32_t largest = 0;
-    for (int64_t i = 0; i < count; i++)
-        candidate[i] = (Candidate){.score = logits[i], .token = (int32_t)i};
-    for (size_t i = 0; i < settings->bias_count; i++)
-        candidate[settings->bias[i].token].score += settings->bias[i].bias;
-    if (history && sample_penalises(settings))
-        penalise(candidate, settings, history);
-    for (int64_t i = 1; i < count; i++)
-        if (candidate[i].score > candidate[largest].score)
-            largest = (int32_t)i;
-    return largest;
+    bool penalised = history && sample_penalises(settings);
+    if (!penalised && settings->bias_count == 0)
+        return logits;
+    memcpy(sampler->score, logits, (size_t)sampler->vocabulary * sizeof *logits);
+    for (size_t i = 0; i < settings->bias_count; i++) {
+        float *score = &sampler->score[settings->bias[i].token];
+        *score = to_score(*score + settings->bias[i].bias);
+    }
+    if (penalised)
+        penalise(sampler->score, settings, history);
+    return sampler->score;
 }
 
 /* ---- choosing ---- */
 
 lmu_status sampler_open(int64_t vocabulary, Sampler **out)
 {
+    lmu_status status;
+    Sampler *sampler = NULL;
     *out = NULL;
     if (vocabulary < 1 || vocabulary > INT32_MAX)
         return error_set(LMU_USAGE, "a vocabulary of %lld tokens cannot be sampled from", (long long)vocabulary);
-    Sampler *sampler;
-    TRY(memory_new(&sampler, 1, sizeof *sampler, "a sampler"));
+    ATTEMPT(memory_new(&sampler, 1, sizeof *sampler, "a sampler"));
     sampler->vocabulary = vocabulary;
-    lmu_status status = memory_new(&sampler->candidate, (size_t)vocabulary, sizeof *sampler->candidate, "a sampler");
-    if (status != LMU_OK) {
-        sampler_close(sampler);
-        return status;
-    }
+    ATTEMPT(memory_new(&sampler->candidate, (size_t)vocabulary, sizeof *sampler->candidate, "a sampler"));
+    ATTEMPT(memory_new(&sampler->score, (size_t)vocabulary, sizeof *sampler->score, "a sampler"));
     *out = sampler;
     return LMU_OK;
+done:
+    sampler_close(sampler);
+    return status;
 }
 
 void sampler_close(Sampler *sampler)
@@ -196,6 +213,7 @@ void sampler_close(Sampler *sampler)
     if (sampler == NULL)
         return;
     free(sampler->candidate);
+    free(sampler->score);
     free(sampler);
 }
 
@@ -247,7 +265,8 @@ static int64_t take_likeliest(Candidate *candidate, int64_t count, int64_t k, do
     return taken;
 }
 
-/* Leaves those among which is chosen at the end of the array, in an order that the settings alone decide; returns how many. */
+/* Leaves those among which is chosen at the end of the array, in the order of ids or, where k or p cut, of likelihood; returns
+ * how many. */
 static int64_t keep_candidates(Candidate *candidate, int64_t count, const SampleSettings *settings)
 {
     int64_t k = settings->top_k > 0 && settings->top_k < count ? settings->top_k : count;
@@ -287,13 +306,16 @@ lmu_status sampler_choose(Sampler *sampler, const SampleSettings *settings, cons
     Candidate *candidate = sampler->candidate;
     assert(!history || history->vocabulary == count);
     TRY(sample_check(settings, count));
-    TRY(logits_check(logits, count));
-    *token = score_tokens(candidate, count, settings, history, logits);
+    TRY(find_largest(logits, count, token));
+    const float *score = score_tokens(sampler, settings, history, logits);
+    if (score != logits)
+        TRY(find_largest(score, count, token));
     if (settings->temperature == 0 || settings->top_k == 1)
         return LMU_OK;
-    double largest = candidate[*token].score;
+    double largest = score[*token];
     for (int64_t i = 0; i < count; i++)
-        candidate[i].weight = exp((candidate[i].score - largest) / settings->temperature);
+        candidate[i] = (Candidate){
+            .score = score[i], .token = (int32_t)i, .weight = exp((score[i] - largest) / settings->temperature)};
     int64_t remaining = keep_candidates(candidate, count, settings);
     uint64_t key = random_key(settings->seed, "sample", 0, 0);
     *token = draw_token(candidate + count - remaining, remaining, random_uniform(key, (uint64_t)position));

@@ -1,4 +1,5 @@
-/* Choosing the next token from logits. In this order, which is that of Hugging Face and vLLM:
+/* Choosing the next token from logits. What changes them and what is cut off comes in this order, as in Hugging Face (and as in
+ * vLLM up to the temperature):
  *
  *     bias                 is added to the logits of the tokens that it names
  *     repetition_penalty   the logit of a token that occurred before, in prompt or output, is divided by it if positive and

@@ -147,8 +147,7 @@ lmu_status session_reach(const Session *session, int64_t count)
 
 /* -- reading ------------------------------------------------------------------------------------------------------------ */
 
-/* Whether the session can read all of the ids. */
-static lmu_status check_ids(const Session *session, const uint32_t *id, size_t count)
+lmu_status session_check(const Session *session, const uint32_t *id, size_t count)
 {
     int64_t vocabulary = pool_vocabulary(session->pool);
     for (size_t i = 0; i < count; i++)
@@ -159,12 +158,15 @@ static lmu_status check_ids(const Session *session, const uint32_t *id, size_t c
     return graph_check_reach(session->pool->graph, session->position + (int64_t)count);
 }
 
-/* Ids that the block has room for. A block that is full waits to run. */
+bool session_full(const Session *session)
+{
+    return session->waiting_count > 0 && session->position % SESSION_BLOCK == 0;
+}
+
+/* Ids that the block has room for. */
 static size_t block_room(const Session *session)
 {
-    if (session->waiting_count > 0 && session->position % SESSION_BLOCK == 0)
-        return 0;
-    return (size_t)(SESSION_BLOCK - session->position % SESSION_BLOCK);
+    return session_full(session) ? 0 : (size_t)(SESSION_BLOCK - session->position % SESSION_BLOCK);
 }
 
 static size_t take_part(Session *session, const uint32_t *id, size_t count)
@@ -178,18 +180,19 @@ static size_t take_part(Session *session, const uint32_t *id, size_t count)
 
 lmu_status session_take(Session *session, const uint32_t *id, size_t count, size_t *taken)
 {
+    size_t room = block_room(session), part = count < room ? count : room;
     *taken = 0;
-    TRY(check_ids(session, id, count));
-    *taken = take_part(session, id, count);
+    TRY(session_check(session, id, part));
+    *taken = take_part(session, id, part);
     return LMU_OK;
 }
 
 lmu_status session_feed(Session *session, const uint32_t *id, size_t count)
 {
-    TRY(check_ids(session, id, count));
+    TRY(session_check(session, id, count));
     for (size_t done = 0; done < count;) {
         done += take_part(session, id + done, count - done);
-        if (block_room(session) == 0)
+        if (session_full(session))
             TRY(sessions_run(&session, 1));
     }
     return LMU_OK;
@@ -229,10 +232,10 @@ static lmu_status run_each(Session *session, int64_t count, SessionVisit *visit,
 lmu_status session_feed_each(Session *session, const uint32_t *id, size_t count, SessionVisit *visit, void *context)
 {
     SessionPool *pool = session->pool;
-    TRY(check_ids(session, id, count));
+    TRY(session_check(session, id, count));
     if (!pool->graph_each)
         TRY(model_graph(pool->engine->model, GRAPH_LOGITS, 1, SESSION_BLOCK, 0, &pool->graph_each, &pool->result_each));
-    if (block_room(session) == 0)
+    if (session_full(session))
         TRY(sessions_run(&session, 1));
     for (size_t done = 0, part; done < count; done += part) {
         part = take_part(session, id + done, count - done);

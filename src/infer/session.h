@@ -19,6 +19,7 @@
 #define LMU_INFER_SESSION_H
 
 #include "infer/engine.h"
+#include "text/incremental.h"
 
 #define SESSION_BLOCK 256
 #define SESSION_ROWS 64                    /* sessions in one run of the model */
@@ -57,24 +58,27 @@ lmu_status session_feed_each(Session *session, const uint32_t *id, size_t count,
 
 /* -- several ------------------------------------------------------------------------------------------------------------ */
 
+/* Whether session_feed would take the ids, all of them. */
+lmu_status session_check(const Session *session, const uint32_t *id, size_t count);
+/* Whether the block is full and waits to run. */
+bool session_full(const Session *session);
 /* Takes as many of the ids as the block has room for: 1 or more, unless count is 0 or a block that is full waits to run. Refuses
- * as session_feed does. */
+ * those as session_feed does. */
 lmu_status session_take(Session *session, const uint32_t *id, size_t count, size_t *taken);
 /* Runs what waits in each of the sessions, all different and of one engine; then session_logits of each costs nothing. */
 lmu_status sessions_run(Session *const *sessions, size_t count);
 
 /* -- state -------------------------------------------------------------------------------------------------------------- */
 
-/* What a session has read, as a safetensors file (docs/formats.md) that another process with the same model loads. `text`: bytes that came
- * behind it and whose ids are not certain yet (incremental_pending); may be NULL. The file is replaced atomically. */
-lmu_status session_save(Session *session, const char *path, const char *text, size_t size);
+/* What a session has read, as a safetensors file (docs/formats.md) that another process with the same model loads, with `text` (may be NULL),
+ * in whose pieces it came. The file is replaced atomically. */
+lmu_status session_save(Session *session, const Incremental *text, const char *path);
 /* The same bytes into memory; free(*data). */
-lmu_status session_pack(Session *session, const char *text, size_t text_size, char **data, size_t *size);
+lmu_status session_pack(Session *session, const Incremental *text, char **data, size_t *size);
 
-/* Puts a session where the saved one stood; *text (may be NULL) gets the bytes behind it, to be freed. The file may come from
- * anywhere: its format, sizes and numbers are looked at before the session is touched. LMU_MISMATCH: of another model. */
-lmu_status session_load(Session *session, const char *path, char **text, size_t *size);
-lmu_status session_unpack(Session *session, const void *data, size_t data_size, const char *origin, char **text,
-                          size_t *size);
+/* Puts a session and its text (NULL if none was saved with it) where the saved ones stood. The file may come from anywhere: its format,
+ * sizes and numbers are looked at before anything is touched. LMU_MISMATCH: of another model; with a text where none is asked for. */
+lmu_status session_load(Session *session, Incremental *text, const char *path);
+lmu_status session_unpack(Session *session, Incremental *text, const void *data, size_t size, const char *origin);
 
 #endif

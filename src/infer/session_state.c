@@ -1,6 +1,6 @@
 /* A session's state as a safetensors file: "state.I" [numbers] for each operator that looks back, in the order of the model;
- * "waiting" [n], ids that were read and not run; "logits" [V], behind the last token, if none waits; "text" [n], bytes behind
- * it. */
+ * "waiting" [n], ids that were read and not run; "logits" [V], behind the last token, if none waits; "text" [n], the text in
+ * whose pieces it came (incremental_pack). */
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
@@ -78,19 +78,23 @@ static void add_tensor(StateFile *file, const char *name, SafetensorsType type, 
 }
 
 /* Writes to `path`, or into memory. */
-static lmu_status state_write(Session *session, const char *text, size_t text_size, const char *path, char **data,
-                              size_t *size)
+static lmu_status state_write(Session *session, const Incremental *text, const char *path, char **data, size_t *size)
 {
-    StateFile file;
+    StateFile file = {0};
     const char *digest;
-    TRY(engine_digest(session->pool->engine, &digest));
-    TRY(state_file_open(session, &file));
+    char *packed = NULL;
+    size_t packed_size;
+    lmu_status status;
+    ATTEMPT(engine_digest(session->pool->engine, &digest));
+    ATTEMPT(state_file_open(session, &file));
     if (session->waiting_count > 0)
         add_tensor(&file, "waiting", SAFETENSORS_U32, session->waiting_count, session->waiting);
     else if (session->position > 0)
         add_tensor(&file, "logits", SAFETENSORS_F32, session->pool->engine->model->config.vocabulary, session->logits);
-    if (text_size > 0)
-        add_tensor(&file, "text", SAFETENSORS_U8, (int64_t)text_size, text);
+    if (text) {
+        ATTEMPT(incremental_pack(text, &packed, &packed_size));
+        add_tensor(&file, "text", SAFETENSORS_U8, (int64_t)packed_size, packed);
+    }
     snprintf(file.position, sizeof file.position, "%" PRId64, session->position);
     SafetensorsText metadata[] = {
         {"format", FORMAT}, {"version", VERSION}, {"model", digest}, {"position", file.position}};
@@ -100,19 +104,22 @@ static lmu_status state_write(Session *session, const char *text, size_t text_si
                                   .metadata_count = sizeof metadata / sizeof *metadata,
                                   .read = read_piece,
                                   .context = &file};
-    lmu_status status = path ? safetensors_write(path, &content) : safetensors_write_bytes(&content, data, size);
+    status = path ? safetensors_write(path, &content) : safetensors_write_bytes(&content, data, size);
+done:
+    free(packed);
     state_file_close(&file);
     return status;
 }
 
-lmu_status session_save(Session *session, const char *path, const char *text, size_t size)
+lmu_status session_save(Session *session, const Incremental *text, const char *path)
 {
-    return state_write(session, text, size, path, NULL, NULL);
+    return state_write(session, text, path, NULL, NULL);
 }
 
-lmu_status session_pack(Session *session, const char *text, size_t text_size, char **data, size_t *size)
+lmu_status session_pack(Session *session, const Incremental *text, char **data, size_t *size)
 {
-    return state_write(session, text, text_size, NULL, data, size);
+    *data = NULL;
+    return state_write(session, text, NULL, data, size);
 }
 
 /* -- reading ------------------------------------------------------------------------------------------------------------ */
@@ -121,7 +128,7 @@ typedef struct Found {
     int64_t position, waiting_count;
     const uint32_t *waiting;
     const float *logits; /* NULL if some wait */
-    const char *text;
+    const void *text;
     size_t text_size;
 } Found;
 
@@ -196,7 +203,7 @@ static lmu_status check_stored(const char *origin, const Safetensors *stored, St
     TRY(check_waiting(session, origin, stored, found));
     const SafetensorsTensor *text = safetensors_find(stored, "text");
     if (text) {
-        TRY(safetensors_get(stored, "text", SAFETENSORS_U8, 1, (int64_t[]){-1}, (const void **)&found->text));
+        TRY(safetensors_get(stored, "text", SAFETENSORS_U8, 1, (int64_t[]){-1}, &found->text));
         found->text_size = text->size;
     }
     size_t known = file->count + (found->waiting || found->logits) + (text != NULL);
@@ -222,46 +229,39 @@ static void take_stored(StateFile *file, const Found *found)
                (size_t)session->pool->engine->model->config.vocabulary * sizeof *session->logits);
 }
 
-static lmu_status state_read(Session *session, const char *origin, const Safetensors *stored, char **text, size_t *size)
+static lmu_status state_read(Session *session, Incremental *text, const char *origin, const Safetensors *stored)
 {
     StateFile file;
     Found found = {0};
-    char *behind = NULL;
     TRY(state_file_open(session, &file));
     lmu_status status = check_stored(origin, stored, &file, &found);
-    if (status == LMU_OK && found.text_size > 0 && !text)
-        status = error_set(LMU_USAGE, "%s: holds %zu bytes of text whose ids are not certain: read it as a text",
-                           origin, found.text_size);
+    if (status == LMU_OK && !found.text != !text)
+        status = error_set(LMU_MISMATCH,
+                           text ? "%s: was saved without a text, in the midst of which it could go on"
+                                : "%s: was saved with a text, bytes of which may wait to become ids",
+                           origin);
     if (status == LMU_OK && text)
-        status = memory_new(&behind, found.text_size, 1, "a stream's text");
-    if (status == LMU_OK) {
+        status = error_prefix(incremental_unpack(text, found.text, found.text_size), "%s: ", origin);
+    if (status == LMU_OK)
         take_stored(&file, &found);
-        if (text) {
-            if (found.text_size > 0)
-                memcpy(behind, found.text, found.text_size);
-            *text = behind;
-            *size = found.text_size;
-        }
-    }
     state_file_close(&file);
     return status;
 }
 
-lmu_status session_load(Session *session, const char *path, char **text, size_t *size)
+lmu_status session_load(Session *session, Incremental *text, const char *path)
 {
     Safetensors *stored;
     TRY(safetensors_open(path, &stored));
-    lmu_status status = state_read(session, path, stored, text, size);
+    lmu_status status = state_read(session, text, path, stored);
     safetensors_close(stored);
     return status;
 }
 
-lmu_status session_unpack(Session *session, const void *data, size_t data_size, const char *origin, char **text,
-                          size_t *size)
+lmu_status session_unpack(Session *session, Incremental *text, const void *data, size_t size, const char *origin)
 {
     Safetensors *stored;
-    TRY(safetensors_open_bytes(data, data_size, origin, &stored));
-    lmu_status status = state_read(session, origin, stored, text, size);
+    TRY(safetensors_open_bytes(data, size, origin, &stored));
+    lmu_status status = state_read(session, text, origin, stored);
     safetensors_close(stored);
     return status;
 }

@@ -9,7 +9,7 @@
 
 typedef struct StopString {
     size_t size;
-    size_t matched; /* bytes of it with which the text so far ends; the most there are, but for the whole */
+    size_t matched; /* bytes of its beginning with which the text so far ends, the most there are */
     char text[STOP_SIZE_LIMIT];
     /* border[n]: the longest proper beginning of the first n bytes that is also their end */
     uint16_t border[STOP_SIZE_LIMIT + 1];
@@ -88,7 +88,7 @@ bool stop_found(const StopMatcher *matcher)
 }
 
 /* One byte more. Of what is held and this byte the last *pending may become the stop string *holder; or they are it, and
- * found. */
+ * found. A whole string goes before every beginning, then the longer before the shorter. */
 static void match_byte(StopMatcher *matcher, char byte, size_t *pending, const StopString **holder)
 {
     *pending = 0;

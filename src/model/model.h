@@ -43,6 +43,9 @@ lmu_status model_graph(Model *model, GraphMode mode, int rows, int64_t tokens, i
 /* Writes model.safetensors and config.json into a directory that exists. */
 lmu_status model_save(const Model *model, const char *directory);
 lmu_status model_load(Backend *backend, const char *directory, Model **out);
+/* The checkpoint that a user means by a path: the directory itself if it holds model.safetensors, else its best/, else its
+ * last/. malloc'ed; LMU_IO if there is none. */
+lmu_status checkpoint_find(const char *path, char **directory);
 /* Vectors of the parameters' layout to and from one file; tensors are named PREFIX and the parameter's name. */
 typedef struct ParamVector {
     const char *prefix;

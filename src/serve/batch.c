@@ -325,7 +325,7 @@ static lmu_status warm_up(Batch *batch)
     TRY(session_open(batch->shop.engine, &session));
     ATTEMPT(session_feed(session, &(uint32_t){0}, 1));
     ATTEMPT(session_logits(session, &logits));
-    ATTEMPT(session_pack(session, NULL, 0, &data, &batch->shop.state_bytes));
+    ATTEMPT(session_pack(session, NULL, &data, &batch->shop.state_bytes));
 done:
     free(data);
     session_close(session);

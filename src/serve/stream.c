@@ -19,37 +19,12 @@ static lmu_status open_generation(Stream *stream)
     return generation_open(stream->shop->engine->tokenizer, &settings, &stream->generation);
 }
 
-/* Bytes that stood behind the state, and whose ids were not certain, come before the prompt. */
-static lmu_status prompt_behind(Stream *stream, const char *pending, size_t size)
-{
-    RequestPrompt *prompt = stream->prompt;
-    IdList ids = {0};
-    lmu_status status;
-    if (stream->shared->led || size == 0)
-        return LMU_OK;
-    ATTEMPT(text_ids(stream->shop->engine->tokenizer, pending, size, prompt->text, prompt->size,
-                     stream->job->request.settings.specials, &ids));
-    if (!prompt->text) {
-        size_t more = prompt->ids.count;
-        ATTEMPT(memory_grow(&ids.id, &ids.capacity, ids.count + more, sizeof *ids.id, "a prompt"));
-        memcpy(ids.id + ids.count, prompt->ids.id, more * sizeof *ids.id);
-        ids.count += more;
-    }
-    free(prompt->ids.id);
-    prompt->ids = ids;
-    return LMU_OK;
-done:
-    free(ids.id);
-    return status;
-}
-
 /* The session starts where the client's state, or one that was kept, stood. */
 static lmu_status start_from_state(Stream *stream, ApiError *error)
 {
     CompletionRequest *request = &stream->job->request;
     const void *data = request->state;
-    size_t size = request->state_size, pending_size = 0;
-    char *pending = NULL;
+    size_t size = request->state_size;
     if (request->start == START_ID) {
         data = state_cache_get(stream->shop->cache, &request->state_key, &size);
         atomic_fetch_add(data ? &stream->shop->metrics->cache_hits : &stream->shop->metrics->cache_misses, 1);
@@ -58,12 +33,9 @@ static lmu_status start_from_state(Stream *stream, ApiError *error)
                                  "No state is kept under this id: it never was, or others took its place since. Send "
                                  "the text again");
     }
-    lmu_status status = session_unpack(stream->session, data, size, "state", &pending, &pending_size);
+    lmu_status status = session_unpack(stream->session, NULL, data, size, "state");
     if (status != LMU_OK && status != LMU_MEMORY)
         api_error_set(error, 400, "invalid_state", "state", "'state' is not accepted: %s", lmu_error_message());
-    if (status == LMU_OK)
-        status = prompt_behind(stream, pending, pending_size);
-    free(pending);
     TRY(status);
     if (session_position(stream->session) == 0 && stream->prompt->ids.count == 0)
         return api_error_set(error, 400, NULL, "prompt", "The prompt is empty, and the state has read nothing");
@@ -79,7 +51,7 @@ static void start_from_cache(Stream *stream)
     stream->fresh = prompt->key != NULL;
     for (size_t blocks = prompt->key_count; blocks > 0; blocks--) {
         const char *data = state_cache_get(shop->cache, &prompt->key[blocks - 1], &size);
-        if (!data || session_unpack(stream->session, data, size, "a state of the cache", NULL, NULL) != LMU_OK)
+        if (!data || session_unpack(stream->session, NULL, data, size, "a state of the cache") != LMU_OK)
             continue;
         stream->read = blocks * SESSION_BLOCK;
         if (!stream->shared->led)
@@ -215,7 +187,7 @@ static void keep_block(Stream *stream)
     if (!stream->fresh || stream->read == 0 || stream->read % SESSION_BLOCK != 0)
         return;
     const StateKey *key = &stream->prompt->key[stream->read / SESSION_BLOCK - 1];
-    if (!state_cache_has(shop->cache, key) && session_pack(stream->session, NULL, 0, &data, &size) == LMU_OK)
+    if (!state_cache_has(shop->cache, key) && session_pack(stream->session, NULL, &data, &size) == LMU_OK)
         state_cache_put(shop->cache, key, data, size, &kept);
 }
 
@@ -231,7 +203,7 @@ static lmu_status give_state(Stream *stream)
     StateKey key;
     if (!request->state_return && !request->state_keep)
         return LMU_OK;
-    TRY(session_pack(stream->session, NULL, 0, &data, &size));
+    TRY(session_pack(stream->session, NULL, &data, &size));
     if (!request->state_keep) {
         lmu_status status = base64_from_bytes(data, size, &stream->choice->state);
         free(data);

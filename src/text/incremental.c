@@ -87,3 +87,54 @@ size_t incremental_pending(const Incremental *incremental)
 {
     return incremental->size;
 }
+
+/* Byte 0: flags; 4 to 7 and 8 to 11: scanned of each level, little-endian; the rest of the head is 0. */
+enum { SPECIALS = 1, INSIDE = 2, AFTER_WORD = 4, STRIP = 16, FLAGS = 64 };
+
+lmu_status incremental_pack(const Incremental *incremental, char **data, size_t *size)
+{
+    const EncoderState *state = &incremental->state;
+    char *packed;
+    TRY(memory_new(&packed, INCREMENTAL_PACKED + incremental->size, 1, "text in pieces"));
+    int flags = (state->specials ? SPECIALS : 0) | (state->inside ? INSIDE : 0);
+    for (int level = 0; level < 2; level++) {
+        flags |= (state->level[level].after_word ? AFTER_WORD : 0) << level;
+        flags |= (state->level[level].strip ? STRIP : 0) << level;
+        for (int i = 0; i < 4; i++)
+            packed[4 + 4 * level + i] = (char)(state->level[level].scanned >> 8 * i);
+    }
+    packed[0] = (char)flags;
+    if (incremental->size > 0)
+        memcpy(packed + INCREMENTAL_PACKED, incremental->text, incremental->size);
+    *data = packed;
+    *size = INCREMENTAL_PACKED + incremental->size;
+    return LMU_OK;
+}
+
+lmu_status incremental_unpack(Incremental *incremental, const void *data, size_t size)
+{
+    const uint8_t *packed = data;
+    size_t left = size - INCREMENTAL_PACKED;
+    if (size < INCREMENTAL_PACKED || left > 2 * INCREMENTAL_WINDOW || packed[0] >= FLAGS)
+        return error_set(LMU_FORMAT, "%zu bytes that are not the state of a text", size);
+    if ((packed[0] & SPECIALS) != (incremental->state.specials ? SPECIALS : 0))
+        return error_set(LMU_MISMATCH, "special tokens were %s in the text that was saved, unlike now",
+                         packed[0] & SPECIALS ? "known" : "not known");
+    EncoderState state = {.specials = incremental->state.specials, .window = INCREMENTAL_WINDOW};
+    state.inside = packed[0] & INSIDE;
+    for (int level = 0; level < 2; level++) {
+        state.level[level].after_word = packed[0] >> level & AFTER_WORD;
+        state.level[level].strip = packed[0] >> level & STRIP;
+        for (int i = 3; i >= 0; i--)
+            state.level[level].scanned = state.level[level].scanned << 8 | packed[4 + 4 * level + i];
+        if (state.level[level].scanned > left)
+            return error_set(LMU_FORMAT, "the state of a text of %zu bytes that counts %zu", left,
+                             state.level[level].scanned);
+    }
+    TRY(memory_grow(&incremental->text, &incremental->capacity, left + 1, 1, "text in pieces"));
+    memcpy(incremental->text, packed + INCREMENTAL_PACKED, left);
+    incremental->state = state;
+    incremental->size = left;
+    incremental->enough = 1;
+    return LMU_OK;
+}

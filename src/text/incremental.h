@@ -28,4 +28,11 @@ lmu_status incremental_end(Incremental *incremental, IdList *out);
 /* Bytes that were pushed and whose ids are not out yet. */
 size_t incremental_pending(const Incremental *incremental);
 
+/* Where the text stands, those bytes among it, as bytes that may be kept in a file (INCREMENTAL_PACKED and what is pending; free(*data)),
+ * and back. They may come from anywhere: LMU_FORMAT if they are not such, and the text is as it was then. LMU_MISMATCH: of a text whose
+ * special tokens were known, or were not, other than in this one. */
+#define INCREMENTAL_PACKED 16
+lmu_status incremental_pack(const Incremental *incremental, char **data, size_t *size);
+lmu_status incremental_unpack(Incremental *incremental, const void *data, size_t size);
+
 #endif

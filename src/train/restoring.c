@@ -205,22 +205,3 @@ done:
     free(config_path);
     return status;
 }
-
-lmu_status checkpoint_find(const char *path, char **directory)
-{
-    static const char *const places[] = {"", "best", "last"};
-    if (!file_is_directory(path))
-        return error_set(LMU_IO, "%s: there is no such directory", path);
-    for (int i = 0; i < 3; i++) {
-        char *inside = i ? path_join(path, places[i]) : strdup(path);
-        char *model = inside ? path_join(inside, "model.safetensors") : NULL;
-        bool there = model && file_exists(model);
-        free(model);
-        if (there) {
-            *directory = inside;
-            return LMU_OK;
-        }
-        free(inside);
-    }
-    return error_set(LMU_IO, "%s: holds no model (no model.safetensors there, in best/ or in last/)", path);
-}

@@ -51,10 +51,6 @@ lmu_status train_run(const TrainRequest *request, TrainReport *report);
 /* The options that a run was started with, for resuming: from RUN/last/trainer.json and config.json. Both are initialised. */
 lmu_status train_options(const char *run, TrainConfig *config, ModelConfig *model);
 
-/* The checkpoint that a user means by a path: the directory itself if it holds model.safetensors, else its best/, else its
- * last/. malloc'ed; LMU_IO if there is none. */
-lmu_status checkpoint_find(const char *path, char **directory);
-
 /* Seconds that a token of training and one of scoring held-out text take, measured by a few micro-batches; nothing is written. */
 lmu_status train_measure(const TrainRequest *request, double *training, double *scoring);
 /* Steps of a whole run by --tokens; 0: only time counts. */

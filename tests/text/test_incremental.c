@@ -231,12 +231,85 @@ static void test_soon(void **state)
     tokenizer_close(tokenizer);
 }
 
+/* A text that moves from one to another at every cut, as if a process had ended and another gone on. */
+static void test_packed(void **state)
+{
+    (void)state;
+    static char text[3000];
+    IdList expected = {0}, got = {0}, spare = {0};
+    for (size_t kind = 0; kind < KINDS; kind++)
+        for (int specials = 0; specials < 2; specials++) {
+            Tokenizer *tokenizer = kind_open(kind);
+            Incremental *one, *next;
+            assert_done(incremental_open(tokenizer, specials, &one));
+            for (uint64_t round = 0; round < 30; round++) {
+                uint64_t key = random_key(6, "packed", kind, round);
+                size_t size = mixed_text(key, sizeof text, text), packed_size;
+                char *packed;
+                expected.count = got.count = 0;
+                assert_done(tokenizer_encode(tokenizer, text, size, specials, &expected));
+                for (size_t at = 0, part, i = 0; at < size; at += part, i++) {
+                    part = 1 + random_below(key, i, 1 + round * 3);
+                    part = part < size - at ? part : size - at;
+                    assert_done(incremental_push(one, text + at, part, &got));
+                    assert_done(incremental_pack(one, &packed, &packed_size));
+                    assert_int_equal(packed_size, INCREMENTAL_PACKED + incremental_pending(one));
+                    incremental_close(one);
+                    assert_done(incremental_open(tokenizer, specials, &next));
+                    assert_done(incremental_push(next, "gone", 4, &spare));
+                    assert_done(incremental_unpack(next, packed, packed_size));
+                    free(packed);
+                    one = next;
+                }
+                assert_done(incremental_end(one, &got));
+                assert_equal_ids(&got, &expected);
+            }
+            incremental_close(one);
+            tokenizer_close(tokenizer);
+        }
+    free(expected.id);
+    free(got.id);
+    free(spare.id);
+}
+
+static void test_packed_badly(void **state)
+{
+    (void)state;
+    Tokenizer *tokenizer = kind_open(0);
+    Incremental *incremental;
+    IdList got = {0};
+    uint8_t packed[INCREMENTAL_PACKED + 3] = {0};
+    assert_done(incremental_open(tokenizer, false, &incremental));
+    assert_done(incremental_push(incremental, "Hello", 5, &got));
+    assert_refused(incremental_unpack(incremental, packed, INCREMENTAL_PACKED - 1), LMU_FORMAT,
+                   "15 bytes that are not");
+    packed[0] = 64;
+    assert_refused(incremental_unpack(incremental, packed, sizeof packed), LMU_FORMAT, "not the state of a text");
+    packed[0] = 1;
+    assert_refused(incremental_unpack(incremental, packed, sizeof packed), LMU_MISMATCH, "special tokens were known");
+    packed[0] = 0;
+    packed[8] = 4;
+    assert_refused(incremental_unpack(incremental, packed, sizeof packed), LMU_FORMAT, "of 3 bytes that counts 4");
+    assert_int_equal(incremental_pending(incremental), 5);
+    packed[8] = 3; /* whatever the flags and the bytes are, they make ids */
+    for (int flags = 0; flags < 64; flags += 2) {
+        packed[0] = (uint8_t)flags;
+        packed[INCREMENTAL_PACKED] = (uint8_t)(flags * 5);
+        assert_done(incremental_unpack(incremental, packed, sizeof packed));
+        assert_int_equal(incremental_pending(incremental), 3);
+        assert_done(incremental_push(incremental, "\342\202\254 more", 8, &got));
+        assert_done(incremental_end(incremental, &got));
+    }
+    incremental_close(incremental);
+    free(got.id);
+    tokenizer_close(tokenizer);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_any_division),
-        cmocka_unit_test(test_long),
-        cmocka_unit_test(test_soon),
+        cmocka_unit_test(test_any_division), cmocka_unit_test(test_long),         cmocka_unit_test(test_soon),
+        cmocka_unit_test(test_packed),       cmocka_unit_test(test_packed_badly),
     };
     return cmocka_run_group_tests(tests, vocabulary_open, scratch_close);
 }
