@@ -3,8 +3,12 @@
 #define LMU_MODEL_ARCHITECTURES_H
 
 #include "model/model.h"
+#include "op/op.h"
 
 extern const Architecture architecture_lmu, architecture_lmu_paper, architecture_lmu_attention,
     architecture_transformer, architecture_transformer_modern, architecture_lstm;
+
+/* The memory of a layer of an LMU, its hybrid among them; the windows are borrowed from the configuration. */
+LegendreSpec lmu_legendre(const ModelConfig *config, int64_t layer);
 
 #endif

@@ -356,6 +356,7 @@ static void completed(void *context, struct MHD_Connection *connection, void **s
     metrics_request(&server->metrics, exchange->place, exchange->status);
     log_exchange(exchange);
     job_unref(exchange->job);
+    memory_look_close(exchange->look);
     bytes_free(&exchange->body);
     free(exchange);
     *slot = NULL;
