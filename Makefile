@@ -7,6 +7,7 @@
 #   make bench      builds and runs the benchmarks (ARGS="train --arch lmu ..." takes one; docs/performance.md)
 #   make bench-compare  the same training and decoding by PyTorch, in turn with ours (ARGS="--dim 512 ...")
 #   make interop    checks our files against other programs that read and write them
+#   make interop-page  uses the server's page in Chromium
 #   make interop-torch  checks our logits and gradients against PyTorch's
 #   make install    installs the program, its manual page and the library (PREFIX=/usr/local)
 #   make format     lays the code out
@@ -15,7 +16,7 @@
 
 BUILD := build/release
 
-.PHONY: all install demo test test-arm64 test-x86-64 bench bench-compare interop interop-torch format docs clean
+.PHONY: all install demo test test-arm64 test-x86-64 bench bench-compare interop interop-page interop-torch format docs clean
 
 all: $(BUILD)/build.ninja
 	cmake --build $(BUILD)
@@ -45,6 +46,9 @@ bench-compare: all
 
 interop: all
 	./tests/interop/run $(BUILD)/lmu
+
+interop-page: all
+	./tests/interop/page/run $(BUILD)/lmu
 
 interop-torch: all
 	./tests/interop/torch/run $(BUILD)/tests/print_gradients

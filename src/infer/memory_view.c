@@ -63,20 +63,17 @@ static bool is_memory(const Node *node)
     return node->op == &operator_implicit_attention || node->op == &operator_legendre_memory;
 }
 
+/* Keeps what the memories are given; there is one in each layer. */
 static lmu_status find_memories(MemoryView *view)
 {
-    for (const Node *node = graph_first(view->graph); node; node = node->next)
-        view->layers += is_memory(node);
-    if (view->layers == 0)
-        return error_set(LMU_USAGE, "a model of kind %s has no Legendre memory to look into", view->model->arch->name);
-    TRY(memory_new(&view->memory, (size_t)view->layers, sizeof *view->memory, "a view of a memory"));
     int64_t layer = 0;
+    TRY(memory_new(&view->memory, (size_t)view->layers, sizeof *view->memory, "a view of a memory"));
     for (const Node *node = graph_first(view->graph); node; node = node->next)
-        if (is_memory(node)) {
+        if (is_memory(node) && layer < view->layers) {
             graph_keep(view->graph, node->in[0]);
             view->memory[layer++] = node;
         }
-    return LMU_OK;
+    return layer == view->layers ? LMU_OK : error_set(LMU_USAGE, "a layer without a Legendre memory");
 }
 
 static Tensor *embedding_of(Graph *g, const Model *model)
@@ -85,14 +82,23 @@ static Tensor *embedding_of(Graph *g, const Model *model)
                        PARAM_TABLE);
 }
 
+lmu_status memory_view_check(const Model *model)
+{
+    return architecture_is_lmu(model->arch)
+               ? LMU_OK
+               : error_set(LMU_USAGE, "a model of kind %s has no Legendre memory to look into", model->arch->name);
+}
+
 lmu_status memory_view_open(Model *model, MemoryView **out)
 {
     lmu_status status;
     MemoryView *view;
     const int64_t *numbers;
     *out = NULL;
+    TRY(memory_view_check(model));
     TRY(memory_new(&view, 1, sizeof *view, "a view of a memory"));
     view->model = model;
+    view->layers = model->config.layers;
     ATTEMPT(graph_open(model->backend, model->params, GRAPH_LOGITS, 1, BLOCK, 0, &view->graph));
     Tensor *embedding = embedding_of(view->graph, model);
     Tensor *hidden = model->arch->build(view->graph, &model->config, graph_ids(view->graph), embedding);
@@ -118,11 +124,6 @@ void memory_view_close(MemoryView *view)
     graph_close(view->table);
     free(view->memory);
     free(view);
-}
-
-int64_t memory_view_layers(const MemoryView *view)
-{
-    return view->layers;
 }
 
 /* The first layer's norm of each token's embedding. What n-gram heads and tables add to it depends on the text and is left out. */

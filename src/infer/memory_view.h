@@ -30,10 +30,11 @@ void memory_picture_free(MemoryPicture *picture); /* and zeroes it */
 
 typedef struct MemoryView MemoryView;
 
-/* The model is borrowed; one thread at a time works with its backend. LMU_USAGE: it has no Legendre memory. */
+/* LMU_USAGE unless the model has a Legendre memory. Any thread may ask. */
+lmu_status memory_view_check(const Model *model);
+/* The same, and the model is borrowed: one thread at a time works with its backend. */
 lmu_status memory_view_open(Model *model, MemoryView **out);
 void memory_view_close(MemoryView *view); /* accepts NULL */
-int64_t memory_view_layers(const MemoryView *view);
 
 /* Begins a look at the place of the last of the ids, which are borrowed until it is done. LMU_USAGE: no such layer, no ids, or more
  * than the model can read. */

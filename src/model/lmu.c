@@ -64,6 +64,11 @@ static Tensor *build_hybrid(Graph *g, const ModelConfig *c, Tensor *ids, Tensor 
     return stack(g, c, true, ids, embedding);
 }
 
+bool architecture_is_lmu(const Architecture *arch)
+{
+    return arch->build == build || arch->build == build_hybrid;
+}
+
 const Architecture architecture_lmu = {
     .name = "lmu",
     .summary = "Legendre memory with implicit self-attention; defaults that we would choose",

@@ -1,6 +1,7 @@
 /* POST /memory: what a Legendre memory holds at a place of a text (infer/memory_view.h).
  *
  *     {"prompt": "...", "layer": 0, "position": 41}        without "position": behind the last token
+ *     {}                                                   what there is to look into
  *
  * The model reads the text on the engine's thread, as an errand; the answer is put together by the thread that sends it. */
 #include <math.h>
@@ -10,6 +11,7 @@
 
 #include "base/memory.h"
 #include "infer/memory_view.h"
+#include "model/architectures.h"
 #include "serve/server.h"
 
 #define MEMORY_TOKENS 2048 /* of a prompt: it is read anew for every look */
@@ -22,7 +24,6 @@ struct MemoryLook {
     IdList ids;
     int64_t layer, position;
     bool begun;
-    int64_t layers;
     MemoryPicture picture;
     pthread_mutex_t lock; /* held from before the errand is sent until the connection sleeps */
     ApiError error;
@@ -45,7 +46,6 @@ static lmu_status begin_look(MemoryLook *look)
     Server *server = look->server;
     if (!server->memory)
         TRY(memory_view_open(server->engine->model, &server->memory));
-    look->layers = memory_view_layers(server->memory);
     look->begun = true;
     return memory_view_begin(server->memory, look->layer, look->ids.id, look->position + 1);
 }
@@ -85,6 +85,9 @@ static lmu_status take_prompt(MemoryLook *look, const json_t *prompt, ApiError *
 {
     if (!json_is_string(prompt))
         return api_error_set(error, 400, NULL, "prompt", "'prompt' is %s", prompt ? "no string" : "missing");
+    lmu_status status = memory_view_check(look->server->engine->model);
+    api_error_take(error, status, true, NULL);
+    TRY(status);
     TRY(text_ids(look->server->engine->tokenizer, NULL, 0, json_string_value(prompt), json_string_length(prompt), false,
                  &look->ids));
     if (look->ids.count == 0)
@@ -119,30 +122,68 @@ static lmu_status take_keys(MemoryLook *look, json_t *body, ApiError *error)
     return LMU_OK;
 }
 
-/* A new look; the connection sleeps then. */
-static lmu_status begin(Exchange *exchange)
+/* A request without a prompt asks what there is: layers, 0 of a model without such a memory, and what they are like. */
+static lmu_status facts_answer(const Exchange *exchange, Reply *reply)
 {
-    MemoryLook *look;
-    json_t *body = NULL;
-    lmu_status status;
-    TRY(memory_new(&look, 1, sizeof *look, "a view of a memory"));
-    exchange->look = look;
-    pthread_mutex_init(&look->lock, NULL);
-    look->errand = (Errand){.work = work, .end = end};
-    look->server = exchange->server;
-    look->connection = exchange->connection;
-    ATTEMPT(request_json(exchange->body.data, bytes_size(&exchange->body), &body, &exchange->error));
-    ATTEMPT(take_keys(look, body, &exchange->error));
+    const Model *model = exchange->server->engine->model;
+    json_t *facts, *theta = json_array();
+    if (architecture_is_lmu(model->arch)) {
+        LegendreSpec legendre = lmu_legendre(&model->config, 0);
+        for (int64_t g = 0; g < legendre.groups; g++)
+            json_array_append_new(theta, json_real(legendre.theta[g]));
+        facts = json_pack("{s:I, s:I, s:I, s:o, s:i}", "layers", (json_int_t)model->config.layers, "channels",
+                          (json_int_t)model->config.dim, "order", (json_int_t)legendre.order, "theta", theta, "tokens",
+                          MEMORY_TOKENS);
+    } else {
+        json_decref(theta);
+        facts = json_pack("{s:i}", "layers", 0);
+    }
+    lmu_status status = reply_json(reply, facts);
+    json_decref(facts);
+    return status;
+}
+
+/* The connection sleeps then. */
+static lmu_status send_look(Exchange *exchange, MemoryLook *look)
+{
     pthread_mutex_lock(&look->lock);
-    status = batch_send(exchange->server->batch, &look->errand, &exchange->error);
+    lmu_status status = batch_send(exchange->server->batch, &look->errand, &exchange->error);
     if (status == LMU_OK) {
         MHD_suspend_connection(exchange->connection);
         exchange->suspended = true;
     }
     pthread_mutex_unlock(&look->lock);
+    return status;
+}
+
+static lmu_status look_open(Exchange *exchange, MemoryLook **out)
+{
+    MemoryLook *look;
+    TRY(memory_new(&look, 1, sizeof *look, "a view of a memory"));
+    pthread_mutex_init(&look->lock, NULL);
+    look->errand = (Errand){.work = work, .end = end};
+    look->server = exchange->server;
+    look->connection = exchange->connection;
+    *out = exchange->look = look;
+    return LMU_OK;
+}
+
+static lmu_status begin(Exchange *exchange, Reply *reply)
+{
+    MemoryLook *look;
+    json_t *body = NULL;
+    lmu_status status;
+    ATTEMPT(request_json(exchange->body.data, bytes_size(&exchange->body), &body, &exchange->error));
+    bytes_free(&exchange->body);
+    if (json_object_size(body) == 0) {
+        ATTEMPT(facts_answer(exchange, reply));
+        goto done;
+    }
+    ATTEMPT(look_open(exchange, &look));
+    ATTEMPT(take_keys(look, body, &exchange->error));
+    ATTEMPT(send_look(exchange, look));
 done:
     json_decref(body);
-    bytes_free(&exchange->body);
     return status;
 }
 
@@ -210,11 +251,10 @@ static json_t *head_json(const MemoryLook *look, const Tokenizer *tokenizer)
         json_array_append_new(theta, json_real(p->theta[g]));
     for (int64_t d = 0; d < p->recalled_count; d++)
         json_array_append_new(recalled, recalled_json(tokenizer, &p->recalled[d], p->delay[d]));
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o}", "layer", (json_int_t)p->layer, "layers",
-                     (json_int_t)look->layers, "position", (json_int_t)look->position, "vocabulary",
-                     (json_int_t)tokenizer_size(tokenizer), "channels", (json_int_t)p->channels, "order",
-                     (json_int_t)p->order, "theta", theta, "delays", integers_json(p->delay, p->delays), "tokens",
-                     tokens, "recalled", recalled);
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o}", "layer", (json_int_t)p->layer, "position",
+                     (json_int_t)look->position, "vocabulary", (json_int_t)tokenizer_size(tokenizer), "channels",
+                     (json_int_t)p->channels, "order", (json_int_t)p->order, "theta", theta, "delays",
+                     integers_json(p->delay, p->delays), "tokens", tokens, "recalled", recalled);
 }
 
 static lmu_status put_answer(const MemoryLook *look, const Tokenizer *tokenizer, ByteQueue *out)
@@ -240,7 +280,7 @@ lmu_status memory_answer(Exchange *exchange, Reply *reply)
     ByteQueue out = {0};
     exchange->suspended = false;
     if (!look)
-        return begin(exchange);
+        return begin(exchange, reply);
     exchange->error = look->error;
     if (exchange->error.status != 0)
         return LMU_USAGE;

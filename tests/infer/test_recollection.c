@@ -191,7 +191,6 @@ static void test_view_of_a_model(void **state)
     fill_ids(id, COUNT);
     opened_open(&opened, BACKEND_REFERENCE, true);
     assert_done(memory_view_open(opened.engine.model, &view));
-    assert_int_equal(memory_view_layers(view), 2);
     MemoryPicture p = look(view, 1, id, COUNT);
     assert_int_equal(p.delays, 10); /* theta 9.5 */
     assert_int_equal(p.reach[0], 10);
