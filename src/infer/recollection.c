@@ -41,7 +41,8 @@ double recollection_cosine(const float *a, const float *b, int64_t channels)
         aa += (double)a[i] * (double)a[i];
         bb += (double)b[i] * (double)b[i];
     }
-    return aa > 0 && bb > 0 ? product / sqrt(aa * bb) : 0;
+    double cosine = product / sqrt(aa * bb);
+    return isfinite(cosine) ? cosine : 0;
 }
 
 void recalled_token_find(const float *similarity, int64_t vocabulary, int64_t id, RecalledToken *out)

@@ -35,7 +35,8 @@ typedef struct RecalledToken {
     double nearness[RECOLLECTION_NEAREST];
 } RecalledToken;
 
-/* The cosine of two vectors over their first channels; 0 where one of them has no length. */
+/* The cosine of two vectors over their first channels; 0 where one of them has no
+ * length, or an endless one. */
 double recollection_cosine(const float *a, const float *b, int64_t channels);
 /* From every token's similarity [V]. */
 void recalled_token_find(const float *similarity, int64_t vocabulary, int64_t id, RecalledToken *out);

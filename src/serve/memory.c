@@ -122,27 +122,6 @@ static lmu_status take_keys(MemoryLook *look, json_t *body, ApiError *error)
     return LMU_OK;
 }
 
-/* A request without a prompt asks what there is: layers, 0 of a model without such a memory, and what they are like. */
-static lmu_status facts_answer(const Exchange *exchange, Reply *reply)
-{
-    const Model *model = exchange->server->engine->model;
-    json_t *facts, *theta = json_array();
-    if (architecture_is_lmu(model->arch)) {
-        LegendreSpec legendre = lmu_legendre(&model->config, 0);
-        for (int64_t g = 0; g < legendre.groups; g++)
-            json_array_append_new(theta, json_real(legendre.theta[g]));
-        facts = json_pack("{s:I, s:I, s:I, s:o, s:i}", "layers", (json_int_t)model->config.layers, "channels",
-                          (json_int_t)model->config.dim, "order", (json_int_t)legendre.order, "theta", theta, "tokens",
-                          MEMORY_TOKENS);
-    } else {
-        json_decref(theta);
-        facts = json_pack("{s:i}", "layers", 0);
-    }
-    lmu_status status = reply_json(reply, facts);
-    json_decref(facts);
-    return status;
-}
-
 /* The connection sleeps then. */
 static lmu_status send_look(Exchange *exchange, MemoryLook *look)
 {
@@ -166,25 +145,6 @@ static lmu_status look_open(Exchange *exchange, MemoryLook **out)
     look->connection = exchange->connection;
     *out = exchange->look = look;
     return LMU_OK;
-}
-
-static lmu_status begin(Exchange *exchange, Reply *reply)
-{
-    MemoryLook *look;
-    json_t *body = NULL;
-    lmu_status status;
-    ATTEMPT(request_json(exchange->body.data, bytes_size(&exchange->body), &body, &exchange->error));
-    bytes_free(&exchange->body);
-    if (json_object_size(body) == 0) {
-        ATTEMPT(facts_answer(exchange, reply));
-        goto done;
-    }
-    ATTEMPT(look_open(exchange, &look));
-    ATTEMPT(take_keys(look, body, &exchange->error));
-    ATTEMPT(send_look(exchange, look));
-done:
-    json_decref(body);
-    return status;
 }
 
 /* -- the answer --------------------------------------------------------------------------------------------------------- */
@@ -220,41 +180,54 @@ static double rounded(double value)
     return round(value * 1e4) / 1e4;
 }
 
-static json_t *recalled_json(const Tokenizer *tokenizer, const RecalledToken *recalled, int64_t delay)
+/* Takes over the value; false, which it then stays, where memory was short. */
+static void append(json_t *array, json_t *value, bool *whole)
+{
+    *whole = json_array_append_new(array, value) == 0 && *whole;
+}
+
+static json_t *recalled_json(const Tokenizer *tokenizer, const RecalledToken *recalled, int64_t delay, bool *whole)
 {
     json_t *nearest = json_array();
     for (int i = 0; i < RECOLLECTION_NEAREST && recalled->nearest[i] >= 0; i++)
-        json_array_append_new(nearest,
-                              json_pack("{s:o, s:f}", "token", token_name(tokenizer, (int32_t)recalled->nearest[i]),
-                                        "similarity", rounded(recalled->nearness[i])));
+        append(nearest,
+               json_pack("{s:o, s:f}", "token", token_name(tokenizer, (int32_t)recalled->nearest[i]), "similarity",
+                         rounded(recalled->nearness[i])),
+               whole);
     return json_pack("{s:I, s:o, s:f, s:I, s:o}", "delay", (json_int_t)delay, "token",
                      token_name(tokenizer, (int32_t)recalled->id), "similarity", rounded(recalled->similarity), "rank",
                      (json_int_t)recalled->rank, "nearest", nearest);
 }
 
-static json_t *integers_json(const int64_t *value, int64_t count)
+static json_t *theta_json(const double *theta, int64_t groups, bool *whole)
 {
     json_t *array = json_array();
-    for (int64_t i = 0; i < count; i++)
-        json_array_append_new(array, json_integer(value[i]));
+    for (int64_t g = 0; g < groups; g++)
+        append(array, json_real(theta[g]), whole);
     return array;
 }
 
-/* All but the channels' numbers, which are many. */
+/* All but the channels' numbers, which are many. NULL: no memory. */
 static json_t *head_json(const MemoryLook *look, const Tokenizer *tokenizer)
 {
     const MemoryPicture *p = &look->picture;
-    json_t *tokens = json_array(), *theta = json_array(), *recalled = json_array();
+    json_t *delays = json_array(), *tokens = json_array(), *recalled = json_array();
+    bool whole = true;
+    for (int64_t d = 0; d < p->delays; d++)
+        append(delays, json_integer(p->delay[d]), &whole);
     for (size_t i = 0; i < look->ids.count; i++)
-        json_array_append_new(tokens, token_name(tokenizer, (int32_t)look->ids.id[i]));
-    for (int64_t g = 0; g < p->groups; g++)
-        json_array_append_new(theta, json_real(p->theta[g]));
+        append(tokens, token_name(tokenizer, (int32_t)look->ids.id[i]), &whole);
     for (int64_t d = 0; d < p->recalled_count; d++)
-        json_array_append_new(recalled, recalled_json(tokenizer, &p->recalled[d], p->delay[d]));
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o}", "layer", (json_int_t)p->layer, "position",
-                     (json_int_t)look->position, "vocabulary", (json_int_t)tokenizer_size(tokenizer), "channels",
-                     (json_int_t)p->channels, "order", (json_int_t)p->order, "theta", theta, "delays",
-                     integers_json(p->delay, p->delays), "tokens", tokens, "recalled", recalled);
+        append(recalled, recalled_json(tokenizer, &p->recalled[d], p->delay[d], &whole), &whole);
+    json_t *head =
+        json_pack("{s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o}", "layer", (json_int_t)p->layer, "position",
+                  (json_int_t)look->position, "vocabulary", (json_int_t)tokenizer_size(tokenizer), "channels",
+                  (json_int_t)p->channels, "order", (json_int_t)p->order, "theta",
+                  theta_json(p->theta, p->groups, &whole), "delays", delays, "tokens", tokens, "recalled", recalled);
+    if (whole)
+        return head;
+    json_decref(head);
+    return NULL;
 }
 
 static lmu_status put_answer(const MemoryLook *look, const Tokenizer *tokenizer, ByteQueue *out)
@@ -271,6 +244,43 @@ static lmu_status put_answer(const MemoryLook *look, const Tokenizer *tokenizer,
     ATTEMPT(bytes_put(out, "}", 1));
 done:
     free(text);
+    return status;
+}
+
+/* A request without a prompt asks what there is: layers, 0 of a model without such a memory, and what they are like. */
+static lmu_status facts_answer(const Exchange *exchange, Reply *reply)
+{
+    const Model *model = exchange->server->engine->model;
+    json_t *facts;
+    bool whole = true;
+    if (architecture_is_lmu(model->arch)) {
+        LegendreSpec legendre = lmu_legendre(&model->config, 0);
+        facts = json_pack("{s:I, s:I, s:I, s:o, s:i}", "layers", (json_int_t)model->config.layers, "channels",
+                          (json_int_t)model->config.dim, "order", (json_int_t)legendre.order, "theta",
+                          theta_json(legendre.theta, legendre.groups, &whole), "tokens", MEMORY_TOKENS);
+    } else
+        facts = json_pack("{s:i}", "layers", 0);
+    lmu_status status = reply_json(reply, whole ? facts : NULL);
+    json_decref(facts);
+    return status;
+}
+
+static lmu_status begin(Exchange *exchange, Reply *reply)
+{
+    MemoryLook *look;
+    json_t *body = NULL;
+    lmu_status status;
+    ATTEMPT(request_json(exchange->body.data, bytes_size(&exchange->body), &body, &exchange->error));
+    bytes_free(&exchange->body);
+    if (json_object_size(body) == 0) {
+        ATTEMPT(facts_answer(exchange, reply));
+        goto done;
+    }
+    ATTEMPT(look_open(exchange, &look));
+    ATTEMPT(take_keys(look, body, &exchange->error));
+    ATTEMPT(send_look(exchange, look));
+done:
+    json_decref(body);
     return status;
 }
 

@@ -270,6 +270,31 @@ static void test_groups_and_long_windows(void **state)
     fresh_close(&fresh);
 }
 
+/* Whatever stands between embedding and memory: what is rebuilt is compared with what the memory was given. */
+static void test_kinds_of_layers(void **state)
+{
+    (void)state;
+    static const char *const kinds[] = {"lmu", "lmu-paper", "lmu-attention"};
+    uint32_t id[7] = {3, 1, 4, 1, 5, 9, 2};
+    for (int i = 0; i < 9; i++) {
+        ModelConfig config;
+        MemoryView *view;
+        assert_done(model_config_init(&config, kinds[i % 3]));
+        config.norm = i / 3; /* layer, rms, none */
+        Fresh fresh = fresh_model(kinds[i % 3], &config);
+        assert_done(memory_view_open(fresh.model, &view));
+        for (int64_t layer = 0; layer < 2; layer++) {
+            MemoryPicture p = look(view, layer, id, 7);
+            assert_int_equal(p.recalled_count, layer == 0 ? 7 : 0);
+            for (int64_t d = 0; d < p.recalled_count; d++)
+                assert_true(fabs(p.recalled[d].similarity - cosine_at(&p, d)) < 1e-5);
+            memory_picture_free(&p);
+        }
+        memory_view_close(view);
+        fresh_close(&fresh);
+    }
+}
+
 static void test_models_without(void **state)
 {
     (void)state;
@@ -295,6 +320,7 @@ int main(void)
         cmocka_unit_test(test_view_of_a_model),
         cmocka_unit_test(test_groups_and_long_windows),
         cmocka_unit_test(test_models_without),
+        cmocka_unit_test(test_kinds_of_layers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
