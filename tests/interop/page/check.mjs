@@ -288,14 +288,15 @@ const checks = {
         assert.ok(await page.isVisible("#key-form"));
         await page.fill("#key", "secret");
         await page.keyboard.press("Enter");
-        await page.waitForFunction(() => document.getElementById("model").textContent === "lmu");
-        assert.ok(await page.isHidden("#key-form"));
+        await page.waitForSelector("#key-form", { state: "hidden" });
+        assert.equal(await textOf(page, "#model"), "lmu");
         assert.equal(await textOf(page, "#error"), "");
         await writes(page, "The ", 5, 1);
         await ended(page);
         assert.equal(await written(page).count(), 5);
         await page.reload(); // the key stays with the tab
-        await page.waitForFunction(() => document.getElementById("model").textContent === "lmu");
+        await page.waitForSelector("#tab-memory:not([hidden])");
+        assert.ok(await page.isHidden("#key-form"));
         return { page, problems: problems.filter(problem => !/status of 401/.test(problem)) };
     },
 };
