@@ -21,6 +21,7 @@ struct MemoryLook {
     Errand errand; /* the first member: the engine's thread comes by it */
     Server *server;
     struct MHD_Connection *connection;
+    const Link *link; /* the connection's, which stands while it sleeps */
     IdList ids;
     int64_t layer, position;
     bool begun;
@@ -53,6 +54,8 @@ static lmu_status begin_look(MemoryLook *look)
 static lmu_status work(Errand *errand, bool *done)
 {
     MemoryLook *look = (MemoryLook *)errand;
+    if (link_left(look->link))
+        return error_set(LMU_USAGE, "the client left");
     if (!look->begun)
         TRY(begin_look(look));
     TRY(memory_view_work(look->server->memory, done));
@@ -143,6 +146,7 @@ static lmu_status look_open(Exchange *exchange, MemoryLook **out)
     look->errand = (Errand){.work = work, .end = end};
     look->server = exchange->server;
     look->connection = exchange->connection;
+    look->link = exchange->link;
     *out = exchange->look = look;
     return LMU_OK;
 }

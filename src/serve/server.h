@@ -82,6 +82,8 @@ lmu_status http_open(Server *server, char *url, size_t size); /* the URL that it
 void http_close(Server *server);
 /* Closes connections that are too slow, cancels jobs whose client left or whose time is up. To be called a few times a second. */
 void http_watch(Server *server);
+/* The other side has closed, or its machine says that it is gone. For who holds the list's lock, or the connection's own request. */
+bool link_left(const Link *link);
 
 /* completions.c: what the route for completions does, and its streaming answer. */
 lmu_status completions_answer(Exchange *exchange, Reply *reply);
