@@ -8,6 +8,7 @@
 #   make bench-compare  the same training and decoding by PyTorch, in turn with ours (ARGS="--dim 512 ...")
 #   make interop    checks our files against other programs that read and write them
 #   make interop-harness  checks lmu serve against EleutherAI's lm-evaluation-harness
+#   make interop-page  uses the server's page in Chromium
 #   make interop-torch  checks our logits and gradients against PyTorch's
 #   make install    installs the program, its manual page and the library (PREFIX=/usr/local)
 #   make format     lays the code out
@@ -16,7 +17,7 @@
 
 BUILD := build/release
 
-.PHONY: all install demo test test-arm64 test-x86-64 bench bench-compare interop interop-harness interop-torch format docs clean
+.PHONY: all install demo test test-arm64 test-x86-64 bench bench-compare interop interop-harness interop-page interop-torch format docs clean
 
 all: $(BUILD)/build.ninja
 	cmake --build $(BUILD)
@@ -49,6 +50,9 @@ interop: all
 
 interop-harness: all
 	./tests/interop/harness/run $(BUILD)/lmu
+
+interop-page: all
+	./tests/interop/page/run $(BUILD)/lmu
 
 interop-torch: all
 	./tests/interop/torch/run $(BUILD)/tests/print_gradients

@@ -3,8 +3,14 @@
 #define LMU_MODEL_ARCHITECTURES_H
 
 #include "model/model.h"
+#include "op/op.h"
 
 extern const Architecture architecture_lmu, architecture_lmu_paper, architecture_lmu_attention,
     architecture_transformer, architecture_transformer_modern, architecture_lstm;
+
+/* Those of which every layer has a Legendre memory. */
+bool architecture_is_lmu(const Architecture *arch);
+/* The memory of a layer of one; the windows are borrowed from the configuration. */
+LegendreSpec lmu_legendre(const ModelConfig *config, int64_t layer);
 
 #endif

@@ -8,11 +8,17 @@ static const Activation memory_activations[] = {[MEMORY_GELU] = ACTIVATION_GELU,
                                                 [MEMORY_RELU2] = ACTIVATION_RELU2,
                                                 [MEMORY_LINEAR] = ACTIVATION_NONE};
 
-static Tensor *block(Graph *g, const ModelConfig *c, int64_t layer, bool attends, Tensor *x /* [N x D] */)
+LegendreSpec lmu_legendre(const ModelConfig *c, int64_t layer)
 {
     LegendreSpec legendre = {c->order, 1, &c->theta.value[c->theta.count > 1 ? layer : 0], c->scaled};
     if (c->theta_groups.count > 0)
         legendre.groups = c->theta_groups.count, legendre.theta = c->theta_groups.value;
+    return legendre;
+}
+
+static Tensor *block(Graph *g, const ModelConfig *c, int64_t layer, bool attends, Tensor *x /* [N x D] */)
+{
+    LegendreSpec legendre = lmu_legendre(c, layer);
     FeedForward feed = {.kind = (FeedForwardKind)c->feed_forward,
                         .width = (int64_t)(c->feed_width * (double)c->dim + 0.5),
                         .dropout = c->dropout};
@@ -56,6 +62,11 @@ static Tensor *build(Graph *g, const ModelConfig *c, Tensor *ids, Tensor *embedd
 static Tensor *build_hybrid(Graph *g, const ModelConfig *c, Tensor *ids, Tensor *embedding)
 {
     return stack(g, c, true, ids, embedding);
+}
+
+bool architecture_is_lmu(const Architecture *arch)
+{
+    return arch->build == build || arch->build == build_hybrid;
 }
 
 const Architecture architecture_lmu = {

@@ -20,13 +20,15 @@ struct Batch {
     size_t count;
     size_t turn;                 /* who reads first */
     Job *waiting, **waiting_end; /* have choices without a stream */
+    Errand *errand, **errand_end;
 
-    atomic_int_fast64_t jobs; /* not over */
+    atomic_int_fast64_t jobs; /* not over; errands among them */
 
     pthread_mutex_t lock; /* for what follows */
     pthread_cond_t change;
     bool changed, draining, cancelled, closing;
     Job *arrived, **arrived_end;
+    Errand *sent, **sent_end;
 };
 
 /* -- jobs come and go --------------------------------------------------------------------------------------------------- */
@@ -38,27 +40,45 @@ static void queue_put(Job ***end, Job *job)
     *end = &job->behind;
 }
 
-lmu_status batch_submit(Batch *batch, Job *job, ApiError *error)
+/* With the lock: whether one more job is taken. */
+static lmu_status count_job(Batch *batch, ApiError *error)
 {
     int64_t most = batch->limits.streams + batch->limits.queue;
+    if (batch->draining || batch->closing)
+        return api_error_set(error, 503, "shutting_down", NULL, "The server is shutting down");
+    if (batch->jobs >= most)
+        return api_error_set(error, 429, "rate_limit_exceeded", NULL,
+                             "The server is busy with %lld requests and takes no more now: try again soon",
+                             (long long)batch->jobs);
+    batch->jobs++;
+    batch->changed = true;
+    pthread_cond_signal(&batch->change);
+    return LMU_OK;
+}
+
+lmu_status batch_submit(Batch *batch, Job *job, ApiError *error)
+{
     if (job->request.state_keep && batch->shop.state_bytes > batch->limits.cache_bytes)
         return api_error_set(error, 400, "state_too_large", "state",
                              "A state of %zu bytes is not kept by a server with %zu for all (lmu serve --cache); "
                              "\"state\": \"return\" gives it to you",
                              batch->shop.state_bytes, batch->limits.cache_bytes);
     pthread_mutex_lock(&batch->lock);
-    lmu_status status = LMU_OK;
-    if (batch->draining || batch->closing)
-        status = api_error_set(error, 503, "shutting_down", NULL, "The server is shutting down");
-    else if (batch->jobs >= most)
-        status = api_error_set(error, 429, "rate_limit_exceeded", NULL,
-                               "The server is busy with %lld requests and takes no more now: try again soon",
-                               (long long)batch->jobs);
-    else {
-        batch->jobs++;
+    lmu_status status = count_job(batch, error);
+    if (status == LMU_OK)
         queue_put(&batch->arrived_end, job_ref(job));
-        batch->changed = true;
-        pthread_cond_signal(&batch->change);
+    pthread_mutex_unlock(&batch->lock);
+    return status;
+}
+
+lmu_status batch_send(Batch *batch, Errand *errand, ApiError *error)
+{
+    pthread_mutex_lock(&batch->lock);
+    lmu_status status = count_job(batch, error);
+    if (status == LMU_OK) {
+        errand->behind = NULL;
+        *batch->sent_end = errand;
+        batch->sent_end = &errand->behind;
     }
     pthread_mutex_unlock(&batch->lock);
     return status;
@@ -273,13 +293,44 @@ static void step(Batch *batch)
     atomic_fetch_add(&batch->shop.metrics->steps, 1);
 }
 
+/* -- errands ------------------------------------------------------------------------------------------------------------ */
+
+/* Whoever counts the jobs may take everything away once there are none: `end` comes before. */
+static void end_errand(Batch *batch, const ApiError *error)
+{
+    Errand *errand = batch->errand;
+    batch->errand = errand->behind;
+    if (!batch->errand)
+        batch->errand_end = &batch->errand;
+    errand->end(errand, error);
+    batch->jobs--;
+}
+
+static void work_on_errand(Batch *batch)
+{
+    ApiError error = {0};
+    bool done = false;
+    lmu_status status = batch->errand->work(batch->errand, &done);
+    api_error_take(&error, status, true, NULL);
+    if (done || status != LMU_OK)
+        end_errand(batch, &error);
+}
+
+static void cancel_errands(Batch *batch)
+{
+    ApiError error = {0};
+    api_error_set(&error, 503, "shutting_down", NULL, "The server is shutting down");
+    while (batch->errand)
+        end_errand(batch, &error);
+}
+
 /* -- the thread --------------------------------------------------------------------------------------------------------- */
 
 /* Waits until there is something to do, and takes what came. False: the end. */
 static bool gather(Batch *batch)
 {
     pthread_mutex_lock(&batch->lock);
-    while (!batch->changed && !has_work(batch))
+    while (!batch->changed && !batch->errand && !has_work(batch))
         pthread_cond_wait(&batch->change, &batch->lock);
     bool draining = batch->draining, cancelled = batch->cancelled, closing = batch->closing;
     batch->changed = false;
@@ -289,8 +340,15 @@ static bool gather(Batch *batch)
         batch->arrived = NULL;
         batch->arrived_end = &batch->arrived;
     }
+    if (batch->sent) {
+        *batch->errand_end = batch->sent;
+        batch->errand_end = batch->sent_end;
+        batch->sent = NULL;
+        batch->sent_end = &batch->sent;
+    }
     pthread_mutex_unlock(&batch->lock);
     if (cancelled || closing) {
+        cancel_errands(batch);
         for (Job *job = batch->waiting; job; job = job->behind)
             job_cancel(job, CANCEL_SHUTDOWN);
         for (size_t i = 0; i < batch->count; i++)
@@ -323,6 +381,8 @@ static void *batch_main(void *context)
         tell_figures(batch);
         if (has_work(batch))
             step(batch);
+        if (batch->errand)
+            work_on_errand(batch);
         sweep_streams(batch);
         tell_figures(batch);
     }
@@ -368,6 +428,8 @@ lmu_status batch_open(Engine *engine, const BatchLimits *limits, Metrics *metric
     batch->limits = *limits;
     batch->waiting_end = &batch->waiting;
     batch->arrived_end = &batch->arrived;
+    batch->errand_end = &batch->errand;
+    batch->sent_end = &batch->sent;
     pthread_mutex_init(&batch->lock, NULL);
     pthread_cond_init(&batch->change, NULL);
     ATTEMPT(memory_new(&batch->stream, streams, sizeof(Stream *), "streams"));

@@ -22,6 +22,15 @@ typedef struct BatchLimits {
 
 typedef struct Batch Batch;
 
+/* Other work with the engine, done in pieces between steps, so that it holds no text up by more than a piece. Whoever sends one keeps it
+ * until `end` was called, once, on the engine's thread. */
+typedef struct Errand Errand;
+struct Errand {
+    lmu_status (*work)(Errand *errand, bool *done);     /* one piece: about what a block of a prompt takes */
+    void (*end)(Errand *errand, const ApiError *error); /* error->status 0: it is done */
+    Errand *behind;
+};
+
 /* Starts the thread. Engine and metrics are borrowed; until it is closed, nobody else works with the engine but by its tokenizer. */
 lmu_status batch_open(Engine *engine, const BatchLimits *limits, Metrics *metrics, Batch **out);
 /* Ends the thread; jobs that are left fail. Accepts NULL. */
@@ -30,6 +39,9 @@ void batch_close(Batch *batch);
 /* Hands over a job, of which the batch takes a reference. LMU_USAGE fills the error: 429 with a queue that is full, 503 after
  * batch_drain, 400 for what this model cannot do. Of all calls this one alone may be made with the job's lock. */
 lmu_status batch_submit(Batch *batch, Job *job, ApiError *error);
+/* Hands over an errand, one at a time in the order in which they come; refused as a job is. The sender may hold a lock of its own
+ * that `end` takes. */
+lmu_status batch_send(Batch *batch, Errand *errand, ApiError *error);
 /* Something changed for a job: it was cancelled, or its reader made room. */
 void batch_wake(Batch *batch);
 /* No new jobs; those that have not begun fail, the others go on. */

@@ -66,10 +66,9 @@ static void notify_connection(void *context, struct MHD_Connection *connection, 
         link_remove(context, link);
 }
 
-/* The other side has closed, or its machine says that it is gone. */
-static bool has_left(int fd)
+bool link_left(const Link *link)
 {
-    struct pollfd look = {.fd = fd, .events = POLLRDHUP};
+    struct pollfd look = {.fd = link->fd, .events = POLLRDHUP};
     return poll(&look, 1, 0) > 0 && (look.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
 }
 
@@ -85,7 +84,7 @@ void http_watch(Server *server)
             shutdown(link->fd, SHUT_RDWR);
         if (!link->job || link->job->cancel != CANCEL_NOT)
             continue;
-        if (has_left(link->fd))
+        if (link_left(link))
             job_cancel(link->job, CANCEL_LEFT);
         else if (now - link->job->arrived > settings->request_time)
             job_cancel(link->job, CANCEL_TIME);
@@ -358,6 +357,7 @@ static void completed(void *context, struct MHD_Connection *connection, void **s
     metrics_request(&server->metrics, exchange->place, exchange->status);
     log_exchange(exchange);
     job_unref(exchange->job);
+    memory_look_close(exchange->look);
     bytes_free(&exchange->body);
     free(exchange);
     *slot = NULL;

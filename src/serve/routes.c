@@ -171,5 +171,6 @@ const Route routes[] = {
     {"/v1/completions", "POST", false, true, completions_answer},
     {"/tokenize", "POST", false, true, tokenize_answer},
     {"/detokenize", "POST", false, true, detokenize_answer},
+    {"/memory", "POST", false, true, memory_answer},
     {NULL, NULL, false, false, NULL},
 };

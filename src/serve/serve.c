@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "base/machine.h"
+#include "infer/memory_view.h"
 #include "serve/page.h"
 #include "serve/server.h"
 
@@ -54,6 +55,7 @@ static void server_close(Server *server)
     }
     http_close(server);
     batch_close(server->batch);
+    memory_view_close(server->memory);
     api_keys_close(server->keys);
     free(server->policy);
     pthread_mutex_destroy(&server->links_lock);

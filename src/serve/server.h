@@ -8,6 +8,7 @@
 #include "serve/serve.h"
 
 typedef struct Exchange Exchange;
+typedef struct MemoryLook MemoryLook;
 
 /* An answer, but for one that streams. */
 typedef struct Reply {
@@ -40,6 +41,7 @@ typedef struct Server {
     const ServeSettings *settings;
     const ServeHooks *hooks;
     Batch *batch;
+    struct MemoryView *memory; /* the engine's thread's, opened by the first look; NULL: there was none */
     Metrics metrics;
     ApiKeys *keys; /* NULL: none are needed */
     struct MHD_Daemon *daemon;
@@ -70,6 +72,7 @@ struct Exchange {
     unsigned status;
     double began;
     Job *job;
+    MemoryLook *look;
 };
 
 extern const Route routes[]; /* path NULL ends */
@@ -79,11 +82,17 @@ lmu_status http_open(Server *server, char *url, size_t size); /* the URL that it
 void http_close(Server *server);
 /* Closes connections that are too slow, cancels jobs whose client left or whose time is up. To be called a few times a second. */
 void http_watch(Server *server);
+/* The other side has closed, or its machine says that it is gone. For who holds the list's lock, or the connection's own request. */
+bool link_left(const Link *link);
 
 /* completions.c: what the route for completions does, and its streaming answer. */
 lmu_status completions_answer(Exchange *exchange, Reply *reply);
 bool completions_streams(const Exchange *exchange);
 ssize_t completions_read(void *exchange, uint64_t position, char *out, size_t room);
+
+/* memory.c: POST /memory. */
+lmu_status memory_answer(Exchange *exchange, Reply *reply);
+void memory_look_close(MemoryLook *look); /* accepts NULL */
 
 /* The text as a reply's. */
 lmu_status reply_json(Reply *reply, const json_t *value);

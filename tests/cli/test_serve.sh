@@ -151,6 +151,30 @@ ask 400 "$url/tokenize" -d '{"text": "a", "specials": 1}'
 ask 400 "$url/detokenize" -d '{"tokens": [300]}'
 ask 400 "$url/detokenize" -d '{"tokens": 3}'
 
+# ---- the memory ----
+
+ask 200 "$url/memory" -d '{}'
+is '. == {layers: 2, channels: 16, order: 4, theta: [8], tokens: 2048}'
+ask 200 "$url/memory" -d '{"prompt": "The state of a stream"}'
+is '.layer == 0 and .position == (.tokens | length) - 1 and .channels == 16 and .order == 4 and .theta == [8] and .vocabulary == 300'
+is '.delays == [range(8)] and ([.given, .rebuilt] | all(length == 16 and all(length == 8 and all(type == "number"))))'
+is '.tokens as $tokens | .position as $at | .recalled | length == 8 and all(.token == $tokens[$at - .delay] and .rank >= 1 and
+    .rank <= 300 and (.nearest | length) == 3 and .nearest[0].similarity >= .similarity)'
+last=$(jq -c '[.given[][1]]' "$work/out")
+at=$(jq '.position - 1' "$work/out")
+ask 200 "$url/memory" -d "{\"prompt\": \"The state of a stream\", \"layer\": 0, \"position\": $at}"
+is "[.given[][0]] == $last and .position == $at" # what was now is one token ago
+ask 200 "$url/memory" -d '{"prompt": "The state of a stream", "layer": 1, "position": 1}'
+is '.recalled == [] and (.given | all(.[2:] | all(. == 0)))'
+ask 200 "$url/memory" -d "$(printf 'no%.0s' $(seq 800) | jq -Rs '{prompt: .}')"
+for case in '{"prompt": ""}|is empty' '{"prompt": 1}|no string' '{"layer": 0}|missing' '{"prompt": "a", "layer": 2}|layers 0 to 1' \
+    '{"prompt": "a", "layer": -1}|whole number' '{"prompt": "a", "position": 1}|tokens 0 to 0' '{"prompt": "a", "position": "x"}|whole number' \
+    '{"prompt": "a", "size": 1}|Unrecognized' '[]|no object' "$(printf 'a %.0s' $(seq 3000) | jq -Rs '{prompt: .}')|up to 2048"; do
+    ask 400 "$url/memory" -d "${case%|*}"
+    jq -e --arg part "${case##*|}" '.error.message | contains($part)' "$work/out" >/dev/null ||
+        complain "'${case:0:80}' was answered by $(cat "$work/out")"
+done
+
 # ---- completions ----
 
 complete '{"model": "run", "prompt": "The ", "max_tokens": 20, "seed": 1, "user": "me"}'

@@ -396,12 +396,112 @@ static void test_slow_reader(void **state)
     served_close(&served);
 }
 
+/* Other work: three pieces, or one that fails. */
+typedef struct Chore {
+    Errand errand;
+    int pieces;
+    bool fails;
+    ApiError error;
+    atomic_int ended;
+} Chore;
+
+static lmu_status chore_work(Errand *errand, bool *done)
+{
+    Chore *chore = (Chore *)errand;
+    *done = ++chore->pieces == 3;
+    return chore->fails ? error_set(LMU_USAGE, "no such chore") : LMU_OK;
+}
+
+static void chore_end(Errand *errand, const ApiError *error)
+{
+    Chore *chore = (Chore *)errand;
+    chore->error = *error;
+    chore->ended++;
+}
+
+static void await_chore(Chore *chore)
+{
+    for (int i = 0; chore->ended == 0; i++) {
+        assert_true(i < 60000);
+        usleep(1000);
+    }
+}
+
+/* Errands are done in pieces beside texts, which stay what they are; each ends once, and none after the batch is closed. */
+static void test_errands(void **state)
+{
+    (void)state;
+    static const char body[] = "{\"prompt\": \"The state\", \"max_tokens\": 30, \"seed\": 1}";
+    Served served;
+    ApiError error = {0};
+    Chore chore[4] = {{.fails = false}, {.fails = true}, {.fails = false}, {.fails = false}};
+    for (int i = 0; i < 4; i++)
+        chore[i].errand = (Errand){.work = chore_work, .end = chore_end};
+    served_open(&served, 2, 8, 0);
+    char *alone = choices_of(&served, submit(&served, body));
+    Job *job = submit(&served, body);
+    for (int i = 0; i < 3; i++)
+        assert_done(batch_send(served.batch, &chore[i].errand, &error));
+    char *beside = choices_of(&served, job);
+    assert_string_equal(alone, beside);
+    for (int i = 0; i < 3; i++)
+        await_chore(&chore[i]);
+    assert_int_equal(chore[0].pieces, 3);
+    assert_int_equal(chore[0].error.status, 0);
+    assert_int_equal(chore[1].pieces, 1);
+    assert_int_equal(chore[1].error.status, 400);
+    assert_string_equal(chore[1].error.message, "no such chore");
+    assert_int_equal(chore[2].pieces, 3);
+    batch_drain(served.batch);
+    assert_int_equal(batch_send(served.batch, &chore[3].errand, &error), LMU_USAGE);
+    assert_int_equal(error.status, 503);
+    served_close(&served);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(chore[i].ended, i < 3);
+    free(alone);
+    free(beside);
+}
+
+/* With pieces that never end, as a server that closes would find one. */
+static lmu_status endless_work(Errand *errand, bool *done)
+{
+    (void)errand;
+    *done = false;
+    usleep(1000);
+    return LMU_OK;
+}
+
+static void test_errands_are_cancelled(void **state)
+{
+    (void)state;
+    Served served;
+    ApiError error = {0};
+    Chore chore[2] = {{.errand = {.work = endless_work, .end = chore_end}},
+                      {.errand = {.work = chore_work, .end = chore_end}}};
+    served_open(&served, 2, 0, 0);
+    for (int i = 0; i < 2; i++)
+        assert_done(batch_send(served.batch, &chore[i].errand, &error));
+    Job *late = job_of(&served, "{}");
+    assert_int_equal(batch_submit(served.batch, late, &error), LMU_USAGE); /* errands count */
+    assert_int_equal(error.status, 429);
+    job_unref(late);
+    batch_cancel(served.batch);
+    for (int i = 0; i < 2; i++) {
+        await_chore(&chore[i]);
+        assert_int_equal(chore[i].error.status, 503);
+    }
+    assert_int_equal(chore[1].pieces, 0);
+    served_close(&served);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_company),      cmocka_unit_test(test_company_cache),  cmocka_unit_test(test_states),
-        cmocka_unit_test(test_cancel),       cmocka_unit_test(test_hostile_states), cmocka_unit_test(test_queue),
-        cmocka_unit_test(test_pending_text), cmocka_unit_test(test_slow_reader),
+        cmocka_unit_test(test_company),        cmocka_unit_test(test_company_cache),
+        cmocka_unit_test(test_states),         cmocka_unit_test(test_cancel),
+        cmocka_unit_test(test_hostile_states), cmocka_unit_test(test_queue),
+        cmocka_unit_test(test_pending_text),   cmocka_unit_test(test_slow_reader),
+        cmocka_unit_test(test_errands),        cmocka_unit_test(test_errands_are_cancelled),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
