@@ -91,7 +91,7 @@ static lmu_status take_prompt(MemoryLook *look, const json_t *prompt, ApiError *
     lmu_status status = memory_view_check(look->server->engine->model);
     api_error_take(error, status, true, NULL);
     TRY(status);
-    TRY(text_ids(look->server->engine->tokenizer, NULL, 0, json_string_value(prompt), json_string_length(prompt), false,
+    TRY(text_ids(look->server->engine->tokenizer, json_string_value(prompt), json_string_length(prompt), false,
                  &look->ids));
     if (look->ids.count == 0)
         return api_error_set(error, 400, NULL, "prompt",
