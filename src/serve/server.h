@@ -40,6 +40,7 @@ typedef struct Server {
     const ServeSettings *settings;
     const ServeHooks *hooks;
     Batch *batch;
+    TextPool *texts;
     Metrics metrics;
     ApiKeys *keys; /* NULL: none are needed */
     struct MHD_Daemon *daemon;
