@@ -36,7 +36,7 @@ static lmu_status read_request(Exchange *exchange, CompletionRequest *request)
     if (request->model && strcmp(request->model, server->settings->name) != 0)
         return api_error_set(&exchange->error, 404, "model_not_found", "model", "The model '%.80s' does not exist",
                              request->model);
-    return request_tokenize(request, tokenizer, limits, &exchange->error);
+    return request_tokenize(request, server->texts, limits, &exchange->error);
 }
 
 /* A new job; the connection sleeps then. */

@@ -91,8 +91,7 @@ static lmu_status take_prompt(MemoryLook *look, const json_t *prompt, ApiError *
     lmu_status status = memory_view_check(look->server->engine->model);
     api_error_take(error, status, true, NULL);
     TRY(status);
-    TRY(text_ids(look->server->engine->tokenizer, json_string_value(prompt), json_string_length(prompt), false,
-                 &look->ids));
+    TRY(text_pool_ids(look->server->texts, json_string_value(prompt), json_string_length(prompt), false, &look->ids));
     if (look->ids.count == 0)
         return api_error_set(error, 400, NULL, "prompt",
                              "The prompt is empty: a memory of nothing has nothing to show");

@@ -9,7 +9,6 @@
 #include "base/memory.h"
 #include "serve/base64.h"
 #include "serve/request_internal.h"
-#include "text/incremental.h"
 
 /* -- the body ----------------------------------------------------------------------------------------------------------- */
 
@@ -120,19 +119,6 @@ done:
 
 /* -- ids ---------------------------------------------------------------------------------------------------------------- */
 
-lmu_status text_ids(const Tokenizer *tokenizer, const char *text, size_t size, bool specials, IdList *out)
-{
-    lmu_status status;
-    Incremental *incremental;
-    TRY(incremental_open(tokenizer, specials, &incremental));
-    if (size > 0)
-        ATTEMPT(incremental_push(incremental, text, size, out));
-    ATTEMPT(incremental_end(incremental, out));
-done:
-    incremental_close(incremental);
-    return status;
-}
-
 /* The key of a state is a hash of all ids read by then: of the key of the block before and of its own block's ids. */
 static lmu_status make_keys(RequestPrompt *prompt)
 {
@@ -161,18 +147,18 @@ void state_key_of_id(const char *id, StateKey *out)
     sha256_digest(&sum, sizeof *out, out->byte);
 }
 
-static lmu_status tokenize_prompt(CompletionRequest *r, RequestPrompt *prompt, const Tokenizer *tokenizer,
+static lmu_status tokenize_prompt(CompletionRequest *r, RequestPrompt *prompt, TextPool *pool,
                                   const RequestLimits *limits, ApiError *error)
 {
     if (prompt->text)
-        TRY(text_ids(tokenizer, prompt->text, prompt->size, r->settings.specials, &prompt->ids));
+        TRY(text_pool_ids(pool, prompt->text, prompt->size, r->settings.specials, &prompt->ids));
     if ((int64_t)prompt->ids.count > limits->prompt_tokens)
         return api_error_set(error, 400, "context_length_exceeded", "prompt",
                              "The prompt has %zu tokens; this server reads %lld (lmu serve --prompt-tokens)",
                              prompt->ids.count, (long long)limits->prompt_tokens);
     if (r->start != START_FRESH)
         return LMU_OK;
-    int64_t end = tokenizer_end_of_text(tokenizer);
+    int64_t end = tokenizer_end_of_text(text_pool_tokenizer(pool));
     if (prompt->ids.count == 0 && end < 0)
         return api_error_set(error, 400, NULL, "prompt",
                              "The prompt is empty, and the tokenizer has no token %s to begin behind",
@@ -201,11 +187,10 @@ static lmu_status check_logprobs(const CompletionRequest *r, ApiError *error)
                          (long long)tokens, (long long)r->logprobs, (long long)REQUEST_LOGPROBS);
 }
 
-lmu_status request_tokenize(CompletionRequest *request, const Tokenizer *tokenizer, const RequestLimits *limits,
-                            ApiError *error)
+lmu_status request_tokenize(CompletionRequest *request, TextPool *pool, const RequestLimits *limits, ApiError *error)
 {
     for (size_t i = 0; i < request->prompt_count; i++) {
-        lmu_status status = tokenize_prompt(request, &request->prompt[i], tokenizer, limits, error);
+        lmu_status status = tokenize_prompt(request, &request->prompt[i], pool, limits, error);
         api_error_take(error, status, true, "prompt");
         TRY(status);
     }

@@ -5,6 +5,7 @@
 #include "infer/generate.h"
 #include "serve/api_error.h"
 #include "serve/state_cache.h"
+#include "serve/text_pool.h"
 
 #define REQUEST_DEPTH 16     /* of JSON's nesting */
 #define REQUEST_CHOICES 1024 /* texts of one request: prompts times n */
@@ -58,11 +59,7 @@ void request_free(CompletionRequest *request); /* accepts a zeroed one */
 
 /* Makes the ids of prompts that came as text, and the keys of their blocks. A prompt without ids that starts from no state gets the end-of-text
  * token, behind which every text begins. */
-lmu_status request_tokenize(CompletionRequest *request, const Tokenizer *tokenizer, const RequestLimits *limits,
-                            ApiError *error);
-/* The ids of one text, appended. */
-lmu_status text_ids(const Tokenizer *tokenizer, const char *text, size_t size, bool specials, IdList *out);
-
+lmu_status request_tokenize(CompletionRequest *request, TextPool *pool, const RequestLimits *limits, ApiError *error);
 /* Whether the prompt's logits are asked for, each of them. */
 bool request_reads_each(const CompletionRequest *request);
 

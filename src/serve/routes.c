@@ -110,8 +110,8 @@ static lmu_status tokenize(Exchange *exchange, const json_t *body, IdList *ids)
         return api_error_set(&exchange->error, 400, NULL, "text", "'text' is no string");
     if (specials && !json_is_boolean(specials))
         return api_error_set(&exchange->error, 400, NULL, "specials", "'specials' is neither true nor false");
-    return text_ids(exchange->server->engine->tokenizer, json_string_value(text), json_string_length(text),
-                    json_is_true(specials), ids);
+    return text_pool_ids(exchange->server->texts, json_string_value(text), json_string_length(text),
+                         json_is_true(specials), ids);
 }
 
 static lmu_status tokenize_answer(Exchange *exchange, Reply *reply)

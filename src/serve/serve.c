@@ -29,6 +29,7 @@ static lmu_status server_open(Server *server, char *url, size_t size)
     TRY(page_policy((const char *)page_html, page_html_size, &server->policy));
     if (settings->key_file)
         TRY(api_keys_open(settings->key_file, &server->keys));
+    TRY(text_pool_open(server->engine->tokenizer, &server->texts));
     TRY(batch_open(server->engine, &settings->batch, &server->metrics, &server->batch));
     return http_open(server, url, size);
 }
@@ -56,6 +57,7 @@ static void server_close(Server *server)
     http_close(server);
     batch_close(server->batch);
     memory_view_close(server->memory);
+    text_pool_close(server->texts);
     api_keys_close(server->keys);
     free(server->policy);
     pthread_mutex_destroy(&server->links_lock);

@@ -42,6 +42,7 @@ typedef struct Server {
     const ServeHooks *hooks;
     Batch *batch;
     struct MemoryView *memory; /* the engine's thread's, opened by the first look; NULL: there was none */
+    TextPool *texts;
     Metrics metrics;
     ApiKeys *keys; /* NULL: none are needed */
     struct MHD_Daemon *daemon;

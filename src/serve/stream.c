@@ -70,9 +70,9 @@ static lmu_status start_from_state(Stream *stream, ApiError *error)
     Incremental *text = NULL;
     lmu_status status;
     ATTEMPT(find_state(stream, &data, &size, error));
-    ATTEMPT(incremental_open(stream->shop->engine->tokenizer, stream->job->request.settings.specials, &text));
     status = session_unpack(stream->session, NULL, data, size, "state");
     if (status == LMU_MISMATCH) { /* of another model, or saved with its text */
+        ATTEMPT(incremental_open(stream->shop->engine->tokenizer, stream->job->request.settings.specials, &text));
         status = session_unpack(stream->session, text, data, size, "state");
         in_text = status == LMU_OK;
     }

@@ -15,6 +15,7 @@ works train --data "$work/data" --out "$work/run" --dim 16 --layers 2 --order 4 
 
 # serve ARGUMENT...: starts a server; $server, its process, and $url. Its messages go to $work/log.
 serve() {
+    : >"$work/ready" # that of the server before
     "$lmu" serve "$serve_run" --port 0 --threads 1 "$@" >"$work/ready" 2>"$work/log" </dev/null &
     server=$!
     servers+=("$server")

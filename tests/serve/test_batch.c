@@ -10,12 +10,14 @@ typedef struct Served {
     Opened opened;
     Metrics metrics;
     Batch *batch;
+    TextPool *texts;
 } Served;
 
 static void served_open(Served *served, int64_t streams, int64_t queue, size_t cache)
 {
     memset(served, 0, sizeof *served);
     opened_open(&served->opened, BACKEND_CPU, false);
+    assert_done(text_pool_open(served->opened.engine.tokenizer, &served->texts));
     BatchLimits limits = {.streams = streams, .queue = queue, .cache_bytes = cache};
     assert_done(batch_open(&served->opened.engine, &limits, &served->metrics, &served->batch));
 }
@@ -23,6 +25,7 @@ static void served_open(Served *served, int64_t streams, int64_t queue, size_t c
 static void served_close(Served *served)
 {
     batch_close(served->batch);
+    text_pool_close(served->texts);
     opened_close(&served->opened);
 }
 
@@ -34,7 +37,7 @@ static Job *job_of(Served *served, const char *body)
     ApiError error = {0};
     Job *job;
     if (request_parse(body, strlen(body), &limits, tokenizer_size(tokenizer), &request, &error) != LMU_OK ||
-        request_tokenize(&request, tokenizer, &limits, &error) != LMU_OK)
+        request_tokenize(&request, served->texts, &limits, &error) != LMU_OK)
         fail_msg("%s: %s", body, error.message);
     assert_done(job_open(&request, "model", &job));
     return job;

@@ -236,8 +236,10 @@ static void test_tokenize(void **state)
 {
     (void)state;
     Tokenizer *tokenizer;
+    TextPool *pool;
     ApiError error = {0};
     assert_int_equal(tokenizer_open(TOKENIZER, &tokenizer), LMU_OK);
+    assert_int_equal(text_pool_open(tokenizer, &pool), LMU_OK);
     RequestLimits wide = {.prompt_tokens = 1000, .max_tokens = 1 << 20};
     CompletionRequest r, other;
     char body[4000] = "{\"prompt\": \"";
@@ -245,36 +247,38 @@ static void test_tokenize(void **state)
         strcat(body, i % 2 ? "a" : "7");
     strcat(body, "\"}");
     r = parse(body);
-    assert_int_equal(request_tokenize(&r, tokenizer, &wide, &error), LMU_OK);
+    assert_int_equal(request_tokenize(&r, pool, &wide, &error), LMU_OK);
     assert_int_equal(r.prompt[0].key_count, r.prompt[0].ids.count / SESSION_BLOCK);
     assert_true(r.prompt[0].key_count >= 1 && !r.prompt[0].begun);
     body[12 + (r.prompt[0].ids.count == 700 ? 300 : 650)] = 'z'; /* behind the first block */
     other = parse(body);
-    assert_int_equal(request_tokenize(&other, tokenizer, &wide, &error), LMU_OK);
+    assert_int_equal(request_tokenize(&other, pool, &wide, &error), LMU_OK);
     assert_memory_equal(&r.prompt[0].key[0], &other.prompt[0].key[0], sizeof(StateKey));
     if (r.prompt[0].key_count > 1)
         assert_memory_not_equal(&r.prompt[0].key[1], &other.prompt[0].key[1], sizeof(StateKey));
     request_free(&other);
     request_free(&r);
     r = parse("{}");
-    assert_int_equal(request_tokenize(&r, tokenizer, &wide, &error), LMU_OK);
+    assert_int_equal(request_tokenize(&r, pool, &wide, &error), LMU_OK);
     assert_true(r.prompt[0].begun && r.prompt[0].ids.count == 1 &&
                 r.prompt[0].ids.id[0] == tokenizer_end_of_text(tokenizer));
     request_free(&r);
     r = parse("{\"state\": \"Zm9v\"}");
-    assert_int_equal(request_tokenize(&r, tokenizer, &wide, &error), LMU_OK);
+    assert_int_equal(request_tokenize(&r, pool, &wide, &error), LMU_OK);
     assert_int_equal(r.prompt[0].ids.count, 0);
     request_free(&r);
     RequestLimits narrow = {.prompt_tokens = 3, .max_tokens = 10};
     r = parse("{\"prompt\": \"7a7a7a7a\"}");
-    assert_int_equal(request_tokenize(&r, tokenizer, &narrow, &error), LMU_USAGE);
+    assert_int_equal(request_tokenize(&r, pool, &narrow, &error), LMU_USAGE);
     assert_true(error.status == 400 && strcmp(error.code, "context_length_exceeded") == 0);
     request_free(&r);
     r = parse("{\"prompt\": [\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\"], \"n\": 128, \"logprobs\": 20}");
     r.settings.max_tokens = 100;
-    assert_int_equal(request_tokenize(&r, tokenizer, &wide, &error), LMU_USAGE);
+    assert_int_equal(request_tokenize(&r, pool, &wide, &error), LMU_USAGE);
     assert_string_equal(error.param, "logprobs");
     request_free(&r);
+    text_pool_close(pool);
+    text_pool_close(NULL);
     tokenizer_close(tokenizer);
 }
 
