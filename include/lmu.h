@@ -12,7 +12,7 @@
  * A stream's numbers rest on its ids and on the places where logits were asked for, to the bit, and neither on the pieces in
  * which the ids came nor on the streams beside it; logits asked for at other places differ by rounding only.
  *
- * Threads: any thread may call anything of any model. Calls that work with a model or its streams and samplers take turns, since each
+ * Threads: any thread may call anything of any model. Calls that work with a model or its streams take turns, since each
  * uses all the threads that the model was given; two threads must not work with one stream, text or writer at the same time.
  *
  * What a function gives out through a pointer stands as it was when the function fails, or is NULL. Functions that take an object
