@@ -116,15 +116,7 @@ static lmu_status open_generation(Writing *w)
 static lmu_status writing_open(Writing *w)
 {
     const GenerateOptions *o = w->options;
-    char *checkpoint;
-    TRY(checkpoint_find(o->run, &checkpoint));
-    lmu_status status = backend_open(BACKEND_CPU, (int)o->threads, false, &w->backend);
-    if (status == LMU_OK)
-        status = backend_choose_compute(w->backend, (ComputeChoice)o->compute);
-    if (status == LMU_OK)
-        status = engine_open(w->backend, checkpoint, &w->engine);
-    free(checkpoint);
-    TRY(status);
+    TRY(engine_open_run(o->run, (int)o->threads, (ComputeChoice)o->compute, &w->backend, &w->engine));
     TRY(open_generation(w));
     TRY(session_open(&w->engine, &w->session));
     TRY(prompt_open(w->session, o->specials, &w->prompt));

@@ -120,20 +120,16 @@ static lmu_status serve(const ServeOptions *o, const char *name, Engine *engine)
 static lmu_status serve_options(const ServeOptions *o)
 {
     lmu_status status;
-    char *checkpoint = NULL, *name = o->name ? strdup(o->name) : name_of_path(o->run);
+    char *name = o->name ? strdup(o->name) : name_of_path(o->run);
     Backend *backend = NULL;
     Engine engine = {0};
     if (!name)
         ATTEMPT(error_set(LMU_MEMORY, "no memory for a name"));
-    ATTEMPT(checkpoint_find(o->run, &checkpoint));
-    ATTEMPT(backend_open(BACKEND_CPU, (int)o->threads, false, &backend));
-    ATTEMPT(backend_choose_compute(backend, (ComputeChoice)o->compute));
-    ATTEMPT(engine_open(backend, checkpoint, &engine));
+    ATTEMPT(engine_open_run(o->run, (int)o->threads, (ComputeChoice)o->compute, &backend, &engine));
     ATTEMPT(serve(o, name, &engine));
 done:
     engine_close(&engine);
     backend_close(backend);
-    free(checkpoint);
     free(name);
     return status;
 }

@@ -75,15 +75,7 @@ static lmu_status begin_text(Streaming *s)
 static lmu_status streaming_open(Streaming *s)
 {
     const StreamOptions *o = s->options;
-    char *checkpoint;
-    TRY(checkpoint_find(o->run, &checkpoint));
-    lmu_status status = backend_open(BACKEND_CPU, (int)o->threads, false, &s->backend);
-    if (status == LMU_OK)
-        status = backend_choose_compute(s->backend, (ComputeChoice)o->compute);
-    if (status == LMU_OK)
-        status = engine_open(s->backend, checkpoint, &s->engine);
-    free(checkpoint);
-    TRY(status);
+    TRY(engine_open_run(o->run, (int)o->threads, (ComputeChoice)o->compute, &s->backend, &s->engine));
     TRY(session_open(&s->engine, &s->session));
     TRY(incremental_open(s->engine.tokenizer, o->specials, &s->incremental));
     TRY(memory_new(&s->logits, (size_t)s->engine.model->config.vocabulary, sizeof *s->logits, "a stream"));

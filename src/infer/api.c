@@ -44,7 +44,6 @@ lmu_status lmu_model_open(const char *path, const lmu_model_options *options, lm
 {
     lmu_status status;
     lmu_model_options chosen = options ? *options : (lmu_model_options){0};
-    char *directory = NULL;
     lmu_model *model = NULL;
     if (!path || !out)
         return missing(path ? "out" : "the path of a model");
@@ -53,14 +52,10 @@ lmu_status lmu_model_open(const char *path, const lmu_model_options *options, lm
         return error_set(LMU_USAGE, "options of a model: %d threads, compute %d", chosen.threads, (int)chosen.compute);
     TRY(memory_new(&model, 1, sizeof *model, "a model"));
     pthread_mutex_init(&model->turn, NULL);
-    ATTEMPT(checkpoint_find(path, &directory));
-    ATTEMPT(backend_open(BACKEND_CPU, chosen.threads, false, &model->backend));
-    ATTEMPT(backend_choose_compute(model->backend, (ComputeChoice)chosen.compute));
-    ATTEMPT(engine_open(model->backend, directory, &model->engine));
+    ATTEMPT(engine_open_run(path, chosen.threads, (ComputeChoice)chosen.compute, &model->backend, &model->engine));
     *out = model;
     model = NULL;
 done:
-    free(directory);
     lmu_model_close(model);
     return status;
 }

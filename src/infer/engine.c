@@ -35,6 +35,21 @@ done:
     return status;
 }
 
+lmu_status engine_open_run(const char *run, int threads, ComputeChoice compute, Backend **backend, Engine *out)
+{
+    char *directory = NULL;
+    lmu_status status;
+    *backend = NULL;
+    memset(out, 0, sizeof *out);
+    ATTEMPT(checkpoint_find(run, &directory));
+    ATTEMPT(backend_open(BACKEND_CPU, threads, false, backend));
+    ATTEMPT(backend_choose_compute(*backend, compute));
+    ATTEMPT(engine_open(*backend, directory, out));
+done:
+    free(directory);
+    return status;
+}
+
 void engine_close(Engine *engine)
 {
     session_pool_close(engine->pool);

@@ -16,6 +16,9 @@ typedef struct Engine {
 /* Opens a checkpoint: a directory with config.json, model.safetensors and tokenizer.json. LMU_MISMATCH if they do not belong
  * together. The backend is borrowed and outlives the engine. */
 lmu_status engine_open(Backend *backend, const char *directory, Engine *out);
+/* The same by what a user says: a run or a checkpoint (checkpoint_find), threads, and what products multiply, on a backend of its own.
+ * Both are to be closed, also after a failure. */
+lmu_status engine_open_run(const char *run, int threads, ComputeChoice compute, Backend **backend, Engine *out);
 /* Accepts a zeroed one; zeroes it. Its sessions are closed before. */
 void engine_close(Engine *engine);
 

@@ -134,12 +134,6 @@ int64_t session_position(const Session *session)
     return session->position;
 }
 
-size_t session_bytes(const Session *session)
-{
-    return sizeof *session + (size_t)pool_vocabulary(session->pool) * sizeof *session->logits +
-           (size_t)state_row_bytes(session->pool->state);
-}
-
 lmu_status session_reach(const Session *session, int64_t count)
 {
     return graph_check_reach(session->pool->graph, session->position + count);

@@ -39,7 +39,6 @@ void session_copy(Session *to, const Session *from);
 
 Engine *session_engine(const Session *session);
 int64_t session_position(const Session *session); /* ids read */
-size_t session_bytes(const Session *session);     /* of memory that a session takes */
 /* Whether it can read so many ids more. LMU_USAGE: the text would be longer than the model's context. */
 lmu_status session_reach(const Session *session, int64_t count);
 
