@@ -10,104 +10,40 @@
 
 #include "base/memory.h"
 #include "infer/session_internal.h"
-#include "model/safetensors.h"
+#include "model/state_tensors.h"
 
 #define FORMAT "lmu-state"
 #define VERSION "1"
 #define POSITION_LIMIT ((int64_t)1 << 62)
-#define SLOT_NAME 32
-#define EXTRAS 3 /* tensors beside the slots */
-
-typedef struct StateFile {
-    Session *session;
-    SafetensorsTensor *tensors;
-    size_t count;
-    char (*names)[SLOT_NAME];
-    char position[24];
-} StateFile;
-
-static void state_file_close(StateFile *file)
-{
-    free(file->tensors);
-    free(file->names);
-}
-
-/* Names and shapes of what the pool's slots hold. */
-static lmu_status state_file_open(Session *session, StateFile *file)
-{
-    const State *state = session->pool->state;
-    size_t slots = (size_t)state->slots;
-    *file = (StateFile){.session = session, .count = slots};
-    TRY(memory_new(&file->tensors, slots + EXTRAS, sizeof *file->tensors, "a stream's state"));
-    lmu_status status = memory_new(&file->names, slots, sizeof *file->names, "a stream's state");
-    if (status != LMU_OK) {
-        state_file_close(file);
-        return status;
-    }
-    for (size_t i = 0; i < slots; i++) {
-        snprintf(file->names[i], SLOT_NAME, "state.%zu", i);
-        file->tensors[i] = (SafetensorsTensor){
-            .name = file->names[i], .type = SAFETENSORS_F32, .rank = 1, .shape = {state->numbers[i]}};
-    }
-    return LMU_OK;
-}
-
-/* Where the numbers of a slot lie. */
-static Real *slot_at(const Session *session, size_t slot)
-{
-    const State *state = session->pool->state;
-    return real_at(state->backend, state->data, state->offset[slot] + session->row * state->numbers[slot]);
-}
 
 /* -- writing ------------------------------------------------------------------------------------------------------------ */
-
-static lmu_status read_piece(void *context, const SafetensorsTensor *tensor, size_t offset, size_t size, void *out)
-{
-    const StateFile *file = context;
-    Backend *backend = file->session->pool->state->backend;
-    const Real *from = slot_at(file->session, (size_t)(tensor - file->tensors));
-    KERNEL(backend, get_f32, (int64_t)(size / sizeof(float)), real_at(backend, from, (int64_t)(offset / sizeof(float))),
-           out);
-    return LMU_OK;
-}
-
-static void add_tensor(StateFile *file, const char *name, SafetensorsType type, int64_t count, const void *data)
-{
-    file->tensors[file->count++] =
-        (SafetensorsTensor){.name = name, .type = type, .rank = 1, .shape = {count}, .data = data};
-}
 
 /* Writes to `path`, or into memory. */
 static lmu_status state_write(Session *session, const Incremental *text, const char *path, char **data, size_t *size)
 {
-    StateFile file = {0};
+    StateTensors tensors = {0};
     const char *digest;
-    char *packed = NULL;
+    char position[24], *packed = NULL;
     size_t packed_size;
     lmu_status status;
     ATTEMPT(engine_digest(session->pool->engine, &digest));
-    ATTEMPT(state_file_open(session, &file));
+    ATTEMPT(state_tensors_open(session->pool->state, session->row, &tensors));
     if (session->waiting_count > 0)
-        add_tensor(&file, "waiting", SAFETENSORS_U32, session->waiting_count, session->waiting);
+        state_tensors_add(&tensors, "waiting", SAFETENSORS_U32, session->waiting_count, session->waiting);
     else if (session->position > 0)
-        add_tensor(&file, "logits", SAFETENSORS_F32, session->pool->engine->model->config.vocabulary, session->logits);
+        state_tensors_add(&tensors, "logits", SAFETENSORS_F32, session->pool->engine->model->config.vocabulary, session->logits);
     if (text) {
         ATTEMPT(incremental_pack(text, &packed, &packed_size));
-        add_tensor(&file, "text", SAFETENSORS_U8, (int64_t)packed_size, packed);
+        state_tensors_add(&tensors, "text", SAFETENSORS_U8, (int64_t)packed_size, packed);
     }
-    snprintf(file.position, sizeof file.position, "%" PRId64, session->position);
+    snprintf(position, sizeof position, "%" PRId64, session->position);
     SafetensorsText metadata[] = {
-        {"format", FORMAT}, {"version", VERSION}, {"model", digest}, {"position", file.position}};
-    SafetensorsContent content = {.tensors = file.tensors,
-                                  .count = file.count,
-                                  .metadata = metadata,
-                                  .metadata_count = sizeof metadata / sizeof *metadata,
-                                  .read = read_piece,
-                                  .context = &file};
+        {"format", FORMAT}, {"version", VERSION}, {"model", digest}, {"position", position}};
+    SafetensorsContent content = state_tensors_content(&tensors, metadata, sizeof metadata / sizeof *metadata);
     status = path ? safetensors_write(path, &content) : safetensors_write_bytes(&content, data, size);
 done:
     free(packed);
-    state_file_close(&file);
+    state_tensors_close(&tensors);
     return status;
 }
 
@@ -190,36 +126,31 @@ static lmu_status check_waiting(const Session *session, const char *origin, cons
 }
 
 /* All that the file holds is looked at before the session is touched. */
-static lmu_status check_stored(const char *origin, const Safetensors *stored, StateFile *file, Found *found)
+static lmu_status check_stored(Session *session, const char *origin, const Safetensors *stored, StateTensors *tensors,
+                               Found *found)
 {
-    const Session *session = file->session;
-    TRY(check_metadata(file->session, origin, stored, &found->position));
+    TRY(check_metadata(session, origin, stored, &found->position));
     TRY(graph_check_reach(session->pool->graph, found->position));
-    for (size_t i = 0; i < file->count; i++) {
-        SafetensorsTensor *tensor = &file->tensors[i];
-        TRY(safetensors_get(stored, tensor->name, tensor->type, tensor->rank, tensor->shape, &tensor->data));
-        TRY(check_finite(origin, tensor->name, tensor->data, tensor->shape[0]));
-    }
+    TRY(state_tensors_find(tensors, stored));
+    for (size_t i = 0; i < tensors->count; i++)
+        TRY(check_finite(origin, tensors->tensors[i].name, tensors->tensors[i].data, tensors->tensors[i].shape[0]));
     TRY(check_waiting(session, origin, stored, found));
     const SafetensorsTensor *text = safetensors_find(stored, "text");
     if (text) {
         TRY(safetensors_get(stored, "text", SAFETENSORS_U8, 1, (int64_t[]){-1}, &found->text));
         found->text_size = text->size;
     }
-    size_t known = file->count + (found->waiting || found->logits) + (text != NULL);
+    size_t known = tensors->count + (found->waiting || found->logits) + (text != NULL);
     if (safetensors_count(stored) != known)
         return error_set(LMU_MISMATCH, "%s: holds %zu tensors; this state has %zu", origin, safetensors_count(stored),
                          known);
     return LMU_OK;
 }
 
-static void take_stored(StateFile *file, const Found *found)
+static void take_stored(Session *session, const StateTensors *tensors, const Found *found)
 {
-    Session *session = file->session;
-    State *state = session->pool->state;
-    for (size_t i = 0; i < file->count; i++)
-        KERNEL(state->backend, put_f32, state->numbers[i], file->tensors[i].data, slot_at(session, i));
-    state->position[session->row] = found->position - found->waiting_count;
+    state_tensors_take(tensors);
+    session->pool->state->position[session->row] = found->position - found->waiting_count;
     session->position = found->position;
     session->waiting_count = found->waiting_count;
     for (int64_t i = 0; i < found->waiting_count; i++)
@@ -231,10 +162,10 @@ static void take_stored(StateFile *file, const Found *found)
 
 static lmu_status state_read(Session *session, Incremental *text, const char *origin, const Safetensors *stored)
 {
-    StateFile file;
+    StateTensors tensors;
     Found found = {0};
-    TRY(state_file_open(session, &file));
-    lmu_status status = check_stored(origin, stored, &file, &found);
+    TRY(state_tensors_open(session->pool->state, session->row, &tensors));
+    lmu_status status = check_stored(session, origin, stored, &tensors, &found);
     if (status == LMU_OK && !found.text != !text)
         status = error_set(LMU_MISMATCH,
                            text ? "%s: was saved without a text, in the midst of which it could go on"
@@ -243,8 +174,8 @@ static lmu_status state_read(Session *session, Incremental *text, const char *or
     if (status == LMU_OK && text)
         status = error_prefix(incremental_unpack(text, found.text, found.text_size), "%s: ", origin);
     if (status == LMU_OK)
-        take_stored(&file, &found);
-    state_file_close(&file);
+        take_stored(session, &tensors, &found);
+    state_tensors_close(&tensors);
     return status;
 }
 

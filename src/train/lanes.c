@@ -10,11 +10,10 @@
 #include "base/file.h"
 #include "base/format.h"
 #include "base/memory.h"
-#include "model/safetensors.h"
+#include "model/state_tensors.h"
 #include "train/trainer_internal.h"
 
 #define STATE_FILE "state.safetensors"
-#define SLOT_NAME 32
 
 /* -- streams -- */
 
@@ -100,47 +99,11 @@ static int64_t lanes_position(const Trainer *t, int64_t step)
     return step > 0 ? ((step - 1) % t->windows.steps + 1) * t->config->length : 0;
 }
 
-/* What the file holds: "position" [lanes] and for each slot "state.I" [lanes x numbers]. */
-typedef struct StateFile {
-    State *state;
-    SafetensorsTensor *tensors; /* the slots, then the positions */
-    char *names;
-} StateFile;
-
-static lmu_status state_file_open(State *state, StateFile *file)
+/* What the file holds: the states of all lanes and "position" [lanes]. */
+static lmu_status lane_tensors_open(State *state, StateTensors *tensors)
 {
-    size_t slots = (size_t)state->slots;
-    *file = (StateFile){.state = state};
-    TRY(memory_new(&file->tensors, slots + 1, sizeof *file->tensors, "a state file"));
-    lmu_status status = memory_new(&file->names, slots + 1, SLOT_NAME, "a state file");
-    if (status != LMU_OK) {
-        free(file->tensors);
-        return status;
-    }
-    for (size_t i = 0; i < slots; i++) {
-        char *name = file->names + i * SLOT_NAME;
-        snprintf(name, SLOT_NAME, "state.%zu", i);
-        file->tensors[i] = (SafetensorsTensor){
-            .name = name, .type = SAFETENSORS_F32, .rank = 2, .shape = {state->rows, state->numbers[i]}};
-    }
-    file->tensors[slots] =
-        (SafetensorsTensor){.name = "position", .type = SAFETENSORS_I64, .rank = 1, .shape = {state->rows}};
-    return LMU_OK;
-}
-
-static void state_file_close(StateFile *file)
-{
-    free(file->tensors);
-    free(file->names);
-}
-
-static lmu_status read_piece(void *context, const SafetensorsTensor *tensor, size_t offset, size_t size, void *out)
-{
-    const StateFile *file = context;
-    size_t slot = (size_t)(tensor->name - file->names) / SLOT_NAME;
-    Backend *backend = file->state->backend;
-    int64_t start = file->state->offset[slot] + (int64_t)(offset / sizeof(float));
-    KERNEL(backend, get_f32, (int64_t)(size / sizeof(float)), real_at(backend, file->state->data, start), out);
+    TRY(state_tensors_open(state, -1, tensors));
+    state_tensors_add(tensors, "position", SAFETENSORS_I64, state->rows, state->position);
     return LMU_OK;
 }
 
@@ -151,46 +114,35 @@ lmu_status lanes_save(const Trainer *t, const char *directory)
     char *path = path_join(directory, STATE_FILE);
     if (!path)
         return LMU_MEMORY;
-    StateFile file;
-    lmu_status status = state_file_open(t->carried, &file);
+    StateTensors tensors;
+    lmu_status status = lane_tensors_open(t->carried, &tensors);
     if (status == LMU_OK) {
-        file.tensors[t->carried->slots].data = t->carried->position;
         SafetensorsText metadata = {"format", "lmu"};
-        SafetensorsContent content = {.tensors = file.tensors,
-                                      .count = (size_t)t->carried->slots + 1,
-                                      .metadata = &metadata,
-                                      .metadata_count = 1,
-                                      .read = read_piece,
-                                      .context = &file};
+        SafetensorsContent content = state_tensors_content(&tensors, &metadata, 1);
         status = safetensors_write(path, &content);
-        state_file_close(&file);
+        state_tensors_close(&tensors);
     }
     free(path);
     return status;
 }
 
 /* Every tensor is looked at before any is taken. */
-static lmu_status restore_tensors(const Trainer *t, const char *path, const Safetensors *stored, StateFile *file)
+static lmu_status restore_tensors(const Trainer *t, const char *path, const Safetensors *stored, StateTensors *tensors)
 {
-    State *state = file->state;
-    size_t count = (size_t)state->slots + 1;
-    for (size_t i = 0; i < count; i++) {
-        SafetensorsTensor *tensor = &file->tensors[i];
-        TRY(safetensors_get(stored, tensor->name, tensor->type, tensor->rank, tensor->shape, &tensor->data));
-    }
+    State *state = tensors->state;
+    size_t count = tensors->count;
+    TRY(state_tensors_find(tensors, stored));
     if (safetensors_count(stored) != count)
         return error_set(LMU_MISMATCH, "%s: holds %zu tensors; the state of this model has %zu", path,
                          safetensors_count(stored), count);
-    const int64_t *position = file->tensors[count - 1].data;
+    const int64_t *position = tensors->tensors[count - 1].data;
     for (int64_t lane = 0; lane < state->rows; lane++)
         if (position[lane] != lanes_position(t, t->at.step))
             return error_set(LMU_MISMATCH, "%s: lane %lld stands at token %lld; at step %lld of the run it is %lld",
                              path, (long long)lane, (long long)position[lane], (long long)t->at.step,
                              (long long)lanes_position(t, t->at.step));
     memcpy(state->position, position, (size_t)state->rows * sizeof *position);
-    for (int i = 0; i < state->slots; i++)
-        KERNEL(state->backend, put_f32, state->rows * state->numbers[i], file->tensors[i].data,
-               real_at(state->backend, state->data, state->offset[i]));
+    state_tensors_take(tensors);
     return LMU_OK;
 }
 
@@ -199,21 +151,21 @@ lmu_status lanes_restore(Trainer *t, const char *directory)
     if (!t->carried)
         return LMU_OK;
     lmu_status status;
-    StateFile file = {0};
+    StateTensors tensors = {0};
     Safetensors *stored = NULL;
     char *path = path_join(directory, STATE_FILE);
     if (!path)
         return LMU_MEMORY;
     ATTEMPT(safetensors_open(path, &stored));
-    ATTEMPT(state_file_open(t->carried, &file));
-    ATTEMPT(restore_tensors(t, path, stored, &file));
+    ATTEMPT(lane_tensors_open(t->carried, &tensors));
+    ATTEMPT(restore_tensors(t, path, stored, &tensors));
 done:
     if (status == LMU_IO || status == LMU_FORMAT || status == LMU_MISMATCH)
         error_prefix(status,
                      "the state that the lanes of this run carry cannot be read, without which it cannot go on; "
                      "another run can start from its model (lmu train --from %s --data %s --out NEW --carry): ",
                      t->request->run, t->config->data);
-    state_file_close(&file);
+    state_tensors_close(&tensors);
     safetensors_close(stored);
     free(path);
     return status;

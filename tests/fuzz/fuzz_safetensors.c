@@ -1,26 +1,5 @@
-#include <string.h>
-
-#include "fuzz_input.h"
+#include "fuzz_safetensors.h"
 #include "model/safetensors.h"
-
-/* Input that begins like a header is one, up to its first NUL, and the data follows: the length that has to go before it is
- * right then, which a mutated file hardly ever has. Any other input is the whole file. */
-static int make_input(const uint8_t *data, size_t size, char path[32])
-{
-    if (size == 0 || data[0] != '{')
-        return fuzz_input(data, size, path);
-    const uint8_t *nul = memchr(data, 0, size);
-    uint64_t header = nul != NULL ? (uint64_t)(nul - data) : size;
-    size_t rest = nul != NULL ? size - header - 1 : 0;
-    uint8_t *file = malloc(8 + size);
-    fuzz_require(file != NULL);
-    memcpy(file, &header, 8);
-    memcpy(file + 8, data, header);
-    memcpy(file + 8 + header, data + size - rest, rest);
-    int fd = fuzz_input(file, 8 + header + rest, path);
-    free(file);
-    return fd;
-}
 
 static volatile unsigned fuzz_sum; /* keeps the reads of the data */
 
@@ -28,7 +7,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     char path[32];
     Safetensors *file;
-    int fd = make_input(data, size, path);
+    size_t file_size;
+    uint8_t *bytes = fuzz_safetensors(data, size, &file_size);
+    int fd = fuzz_input(bytes, file_size, path);
     unsigned sum = 0;
     if (safetensors_open(path, &file) == LMU_OK) {
         for (size_t i = 0; i < safetensors_count(file); i++) {
@@ -44,6 +25,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         fuzz_require(lmu_error_message()[0] != '\0');
     }
     close(fd);
+    free(bytes);
     fuzz_sum = sum;
     return 0;
 }

@@ -179,7 +179,7 @@ static void stopped_runs_go_on_as_if_unbroken(void **state)
             Listener listener;
             Options stopped = options;
             stopped.progress = &listener.progress;
-            stopped.guarded = i % 3 == 0;
+            stopped.guarded = a == 1 && i == 1; /* which is slow */
             listen(&listener, (int)places[i]);
             directory_remove(scratch_path("stopped"));
             assert_refused(train("stopped", &stopped), LMU_INTERRUPTED, "interrupted at step");
