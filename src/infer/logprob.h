@@ -1,5 +1,5 @@
 /* Log-probabilities of tokens under the model's own distribution, softmax(logits): no bias, penalty, temperature or cut is in
- * them. Sums are of doubles in the order of ids, so the same logits give the same bits. */
+ * them. Sums are of doubles in an order of their own, so the same logits give the same bits. */
 #ifndef LMU_INFER_LOGPROB_H
 #define LMU_INFER_LOGPROB_H
 
