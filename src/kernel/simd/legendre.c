@@ -59,7 +59,7 @@ static void legendre_scan(Backend *b, const LegendreShape *s, LegendreForm form,
                           const Real *X, Real *STATE, Real *BOUNDARY)
 {
     int64_t tiles = (s->channels + SCAN_CHANNELS - 1) / SCAN_CHANNELS;
-    PARALLEL_FOR(rows->tokens * s->order * s->channels)
+    PARALLEL_FOR(rows->tokens * s->order * s->channels * s->order)
     for (int64_t task = 0; task < rows->count * tiles; task++)
         scan_tile(s, form, rows, (int)(task / tiles), task % tiles * SCAN_CHANNELS, (const float *)W, (const float *)X,
                   (float *)STATE, (float *)BOUNDARY, (float *)b->workspace + omp_get_thread_num() * scan_scratch(s));
