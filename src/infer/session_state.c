@@ -31,14 +31,14 @@ static lmu_status state_write(Session *session, const Incremental *text, const c
     if (session->waiting_count > 0)
         state_tensors_add(&tensors, "waiting", SAFETENSORS_U32, session->waiting_count, session->waiting);
     else if (session->position > 0)
-        state_tensors_add(&tensors, "logits", SAFETENSORS_F32, session->pool->engine->model->config.vocabulary, session->logits);
+        state_tensors_add(&tensors, "logits", SAFETENSORS_F32, session->pool->engine->model->config.vocabulary,
+                          session->logits);
     if (text) {
         ATTEMPT(incremental_pack(text, &packed, &packed_size));
         state_tensors_add(&tensors, "text", SAFETENSORS_U8, (int64_t)packed_size, packed);
     }
     snprintf(position, sizeof position, "%" PRId64, session->position);
-    SafetensorsText metadata[] = {
-        {"format", FORMAT}, {"version", VERSION}, {"model", digest}, {"position", position}};
+    SafetensorsText metadata[] = {{"format", FORMAT}, {"version", VERSION}, {"model", digest}, {"position", position}};
     SafetensorsContent content = state_tensors_content(&tensors, metadata, sizeof metadata / sizeof *metadata);
     status = path ? safetensors_write(path, &content) : safetensors_write_bytes(&content, data, size);
 done:
