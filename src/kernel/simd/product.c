@@ -1,12 +1,15 @@
 /* Products whose rows do not depend on their neighbours: y [N x M] = x [N x K] w^T + bias.
  *
  * w is packed into panels of PANEL of its rows: packed[panel][k][lane]. A tile of up to TILE_ROWS rows of x meets a panel in
- * registers; every number of y is summed over k in order, so its bits are the same alone and among any others. */
+ * registers; every number of y is summed over k in order, so its bits are the same alone and among any others. A row alone is bound by
+ * reading w, and meets TOGETHER panels at once: memory is read faster at several places, and the sums of one panel would wait for
+ * one another. */
 #include "kernel/simd/simd.h"
 
 #include "kernel/simd/tile.h"
 
 #define PANEL (2 * LANES)
+#define TOGETHER 4
 #define BLOCK 64 /* rows that meet one panel after the other: their results lie in few enough pages for the TLB */
 
 static size_t packed_bytes(Backend *b, int64_t m, int64_t k)
@@ -47,10 +50,44 @@ static void panel_product(int64_t n, int64_t m, int64_t k, int64_t panel, const 
     }
 }
 
+/* TOGETHER whole panels of y for one row. */
+static void panels_row(int64_t k, const float *x, const float *w, const float *bias, float *y)
+{
+    vec total[TOGETHER][2];
+    for (int p = 0; p < TOGETHER; p++)
+        for (int j = 0; j < 2; j++)
+            total[p][j] = bias ? load(bias + p * PANEL + j * LANES) : splat(0);
+    for (int64_t l = 0; l < k; l++)
+        for (int p = 0; p < TOGETHER; p++)
+            for (int j = 0; j < 2; j++)
+                total[p][j] += x[l] * load(w + (p * k + l) * PANEL + j * LANES);
+    for (int p = 0; p < TOGETHER; p++)
+        for (int j = 0; j < 2; j++)
+            store(y + p * PANEL + j * LANES, total[p][j]);
+}
+
+static void product_row(Backend *b, int64_t m, int64_t k, const float *x, const float *packed, const float *bias,
+                        float *y)
+{
+    int64_t together = m / (TOGETHER * PANEL), single = together * TOGETHER, panels = (m + PANEL - 1) / PANEL;
+    PARALLEL_FOR(m * k)
+    for (int64_t task = 0; task < together + panels - single; task++) {
+        int64_t first = task * TOGETHER * PANEL;
+        if (task < together)
+            panels_row(k, x, packed + first * k, bias ? bias + first : NULL, y + first);
+        else
+            panel_product(1, m, k, single + task - together, x, packed, bias, y);
+    }
+}
+
 static void product_rows(Backend *b, int64_t n, int64_t m, int64_t k, const Real *x, const void *packed,
                          const Real *bias, Real *y)
 {
     int64_t panels = (m + PANEL - 1) / PANEL, blocks = (n + BLOCK - 1) / BLOCK;
+    if (n == 1) {
+        product_row(b, m, k, (const float *)x, packed, (const float *)bias, (float *)y);
+        return;
+    }
     PARALLEL_FOR(n * m * k)
     for (int64_t task = 0; task < blocks * panels; task++) {
         int64_t first = task / panels * BLOCK, rows = n - first < BLOCK ? n - first : BLOCK;
