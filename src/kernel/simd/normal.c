@@ -9,7 +9,7 @@
 #define PI 3.14159265358979323846
 
 float VARIANT_NAME(normal_tail)[NORMAL_DEGREE + 1][NORMAL_PIECES];
-float VARIANT_NAME(gelu_tail)[GELU_DEGREE + 1][NORMAL_PIECES];
+float VARIANT_NAME(gelu_tail)[GELU_DEGREE + 1][GELU_PIECES];
 
 static double tail(double x)
 {
@@ -58,8 +58,8 @@ static void fit_gelu(int piece)
 
 void VARIANT_NAME(simd_normal)(void)
 {
-    for (int piece = 0; piece < NORMAL_PIECES; piece++) {
+    for (int piece = 0; piece < NORMAL_PIECES; piece++)
         fit_normal(piece);
+    for (int piece = 0; piece < GELU_PIECES; piece++)
         fit_gelu(piece);
-    }
 }

@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#if LANES == 16
+#if LANES > 4
 #include <immintrin.h>
 #endif
 
@@ -176,19 +176,28 @@ INLINE vec exp_vec(vec x)
 
 /* Phi(x), the standard normal distribution, and its density phi(x).
  *
- * With 16 lanes a table of polynomials costs less than an exponential and a division: the tail Phi(-|x|) is one of NORMAL_PIECES
- * polynomials of degree 6, whose coefficients a register shuffle looks up, and phi its derivative (normal.c fits them; absolute
- * error of Phi below 1e-7, of phi below 2e-7). Else both come from one exponential: Abramowitz & Stegun 7.1.26, absolute error of Phi
- * below 1e-7. */
+ * With 8 or 16 lanes a table of polynomials costs less than an exponential and a division: the tail Phi(-|x|) is one of NORMAL_PIECES
+ * polynomials, whose coefficients a register shuffle looks up, and phi its derivative (normal.c fits them; absolute error of Phi below
+ * 1e-7, of phi below 2e-7). Else both come from one exponential: Abramowitz & Stegun 7.1.26, absolute error of Phi below 3e-7. */
+#if LANES == 16
 #define NORMAL_PIECES 16
 #define NORMAL_DEGREE 6
+#else
+#define NORMAL_PIECES 8
+#define NORMAL_DEGREE 8
+#endif
 #define NORMAL_END 6.0f /* beyond it both are 0: they are below 1e-8 */
 extern float VARIANT_NAME(normal_tail)[NORMAL_DEGREE + 1][NORMAL_PIECES];
 
 #if LANES == NORMAL_PIECES
 INLINE vec normal_coefficient(int power, ivec piece)
 {
-    return (vec)_mm512_permutexvar_ps((__m512i)piece, (__m512)load(VARIANT_NAME(normal_tail)[power]));
+    vec row = load(VARIANT_NAME(normal_tail)[power]);
+#if LANES == 16
+    return (vec)_mm512_permutexvar_ps((__m512i)piece, (__m512)row);
+#else
+    return (vec)_mm256_permutevar8x32_ps((__m256)row, (__m256i)piece);
+#endif
 }
 
 INLINE void normal_vec(vec x, vec *distribution, vec *density)
@@ -237,9 +246,10 @@ INLINE vec gelu_vec(vec x)
 #define GELU_DEGREE 3
 #define GELU_PIECE 0.3125f
 #define GELU_END (15.5f * GELU_PIECE - 1e-5f) /* T(a) is below 4e-6 from there on and taken as T(GELU_END) */
-extern float VARIANT_NAME(gelu_tail)[GELU_DEGREE + 1][NORMAL_PIECES];
+#define GELU_PIECES 16
+extern float VARIANT_NAME(gelu_tail)[GELU_DEGREE + 1][GELU_PIECES];
 
-#if LANES == NORMAL_PIECES
+#if LANES == GELU_PIECES
 INLINE vec gelu_coefficient(int power, ivec piece)
 {
     return (vec)_mm512_permutexvar_ps((__m512i)piece, (__m512)load(VARIANT_NAME(gelu_tail)[power]));
