@@ -209,7 +209,8 @@ struct Kernels {
                           Array dlogits, Real *loss);
 
     /* -- Legendre memory and implicit attention ----------------------------------------------------------------- */
-    /* boundary [chunks x Q x D]: the state at each chunk's start; state [slots x Q x D] in: M_0, out: M_last; NULL state: zero. */
+    /* boundary [chunks x Q x D]: what the kernels below need to find each chunk's states, such as the one at its start; state [slots x
+     * Q x D] in: M_0, out: M_last; NULL state: zero. */
     void (*legendre_scan)(Backend *, const LegendreShape *, LegendreForm, const Rows *, const Real *w, const Real *x,
                           Real *state, Real *boundary);
     /* m [N x Q x D] from the boundaries */

@@ -96,6 +96,7 @@ typedef struct Chunk {
     int row;
     int64_t index, first, count; /* of all chunks; first token; steps */
     bool last;                   /* of its row */
+    bool alone;                  /* its row is one step, as in decoding: the boundary holds the state behind it */
 } Chunk;
 
 /* The chunk with this index; *row is where to begin looking and moves on. */
@@ -104,7 +105,8 @@ static inline Chunk chunk_at(const Rows *rows, int64_t index, int row)
     while (rows->chunk[row + 1] <= index)
         row++;
     int64_t first = rows->offset[row] + (index - rows->chunk[row]) * CHUNK, left = rows->offset[row + 1] - first;
-    return (Chunk){row, index, first, left < CHUNK ? left : CHUNK, left <= CHUNK};
+    bool alone = rows->offset[row + 1] - rows->offset[row] == 1;
+    return (Chunk){row, index, first, left < CHUNK ? left : CHUNK, left <= CHUNK, alone};
 }
 
 /* Vector operations of all chunks, or so. */

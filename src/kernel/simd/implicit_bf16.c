@@ -176,9 +176,13 @@ static void chunk_states(const Scratch *o, const Chunk *chunk, const float *w, c
         float *now = o->state, *next = now + (q + 1) * TILE;
         copy_rows(q, n, boundary + chunk->index * q * d + channel, d, now, TILE, TILE);
         for (int64_t t = 0; t < chunk->count; t++) {
-            copy_rows(1, n, x + (chunk->first + t) * d + channel, d, now + q * TILE, TILE, TILE);
-            system_product(&o->shape, channel, q, TILE, q + 1, (TileOperand){w, width, 1}, now, TILE, next, TILE,
-                           false);
+            if (chunk->alone) { /* the boundary is the state behind it */
+                memcpy(next, now, (size_t)(q * TILE) * sizeof *next);
+            } else {
+                copy_rows(1, n, x + (chunk->first + t) * d + channel, d, now + q * TILE, TILE, TILE);
+                system_product(&o->shape, channel, q, TILE, q + 1, (TileOperand){w, width, 1}, now, TILE, next, TILE,
+                               false);
+            }
             memset(next + q * TILE, 0, TILE * sizeof *next); /* the other half of the last pair where Q is odd */
             for (int64_t k = 0; k < o->q2; k++)
                 for (int64_t v = 0; v < TILE; v += LANES) {

@@ -4,7 +4,7 @@
  * channels: it jumps a whole chunk with the last rows of the chunk matrix W, M_C = W_last [M_0; x]. After that all chunks, of
  * one long row or of many, are independent tasks. Inside a chunk the states follow by the recurrence: with vectors along
  * channels its q^2 + q multiply-adds a step are fewer than a product with W needs, and nothing waits on anything but the step
- * before. No array has more than a chunk's M.
+ * before. No array has more than a chunk's M. The scan of a row of one step is that step, and what it finds is not computed again.
  *
  * The backward pass computes a chunk's states again, and the adjoint states G_t = dM_t + Abar^T G_{t+1} as if nothing came after
  * the chunk. What does come after enters linearly: a last scan carries it from chunk to chunk, backwards,
@@ -21,6 +21,24 @@
 #define GROUP 4 /* steps whose dz is kept until it enters the gradient of L: few, so that it stays in cache */
 
 /* -- scans -- */
+
+/* A row of one step: the state behind it, which is its boundary too. */
+static void scan_step(const LegendreShape *s, const Rows *rows, int row, int64_t channel, const float *w,
+                      const float *x, float *state, float *boundary, float *scratch)
+{
+    int64_t q = s->order, d = s->channels, n = d - channel < SCAN_CHANNELS ? d - channel : SCAN_CHANNELS,
+            np = padded(n);
+    float *before = scratch, *behind = before + (q + 1) * SCAN_CHANNELS;
+    if (state)
+        copy_rows(q, n, state + rows->slot[row] * q * d + channel, d, before, np, np);
+    else
+        memset(before, 0, (size_t)(q * np) * sizeof *before);
+    copy_rows(1, n, x + rows->offset[row] * d + channel, d, before + q * np, np, np);
+    system_product(s, channel, q, np, q + 1, (TileOperand){w, q + CHUNK, 1}, before, np, behind, np, false);
+    copy_rows(q, n, behind, np, boundary + rows->chunk[row] * q * d + channel, d, 0);
+    if (state)
+        copy_rows(q, n, behind, np, state + rows->slot[row] * q * d + channel, d, 0);
+}
 
 /* One row and tile of channels from `channel` on: the boundaries, and the last state. */
 static void scan_tile(const LegendreShape *s, LegendreForm form, const Rows *rows, int row, int64_t channel,
@@ -60,9 +78,17 @@ static void legendre_scan(Backend *b, const LegendreShape *s, LegendreForm form,
 {
     int64_t tiles = (s->channels + SCAN_CHANNELS - 1) / SCAN_CHANNELS;
     PARALLEL_FOR(rows->tokens * s->order * s->channels * s->order)
-    for (int64_t task = 0; task < rows->count * tiles; task++)
-        scan_tile(s, form, rows, (int)(task / tiles), task % tiles * SCAN_CHANNELS, (const float *)W, (const float *)X,
-                  (float *)STATE, (float *)BOUNDARY, (float *)b->workspace + omp_get_thread_num() * scan_scratch(s));
+    for (int64_t task = 0; task < rows->count * tiles; task++) {
+        int row = (int)(task / tiles);
+        int64_t channel = task % tiles * SCAN_CHANNELS;
+        float *scratch = (float *)b->workspace + omp_get_thread_num() * scan_scratch(s);
+        if (rows->offset[row + 1] - rows->offset[row] == 1)
+            scan_step(s, rows, row, channel, (const float *)W, (const float *)X, (float *)STATE, (float *)BOUNDARY,
+                      scratch);
+        else
+            scan_tile(s, form, rows, row, channel, (const float *)W, (const float *)X, (float *)STATE,
+                      (float *)BOUNDARY, scratch);
+    }
 }
 
 /* -- scratch memory for one chunk and head, all with rows of Ep -- */
@@ -123,7 +149,9 @@ static void chunk_memory(const LegendreShape *s, LegendreForm form, const Chunk 
                          const float *boundary, Scratch *o)
 {
     int64_t q = s->order, d = s->channels, c = o->channel, ep = o->ep, width = q + CHUNK;
-    copy_rows(q, o->e, boundary + chunk->index * q * d + c, d, o->state, ep, ep);
+    copy_rows(q, o->e, boundary + chunk->index * q * d + c, d, chunk->alone ? o->m : o->state, ep, ep);
+    if (chunk->alone)
+        return;
     copy_rows(chunk->count, o->e, x + chunk->first * d + c, d, o->x, ep, ep);
     if (form == LEGENDRE_CHUNKED) {
         system_product(s, c, chunk->count * q, ep, q + chunk->count, (TileOperand){w, width, 1}, o->state, ep, o->m, ep,
