@@ -108,7 +108,7 @@ wait $process
 jq '.grids[1].budgets = ["1k", "200k"] | .grids[1].models = ["lmu"] | .grids[1].sizes = ["2k"]' "$work/study.json" >"$work/changed.json"
 works study run "$work/changed.json" --out "$work/smaller" --corpus "words=$work/data" --grid core
 # Everything at a rate that no model bears.
-jq '.settings.clip = 0 | .grids[0].vary.learning_rate = [10] | .settings.warmup = 0 | .settings.norm = "none" | .settings.feed_forward = "relu2" | .settings.layers = 6 | .grids[0].models = ["lmu"]' \
+jq '.settings.clip = 0 | .grids[0].vary.learning_rate = [10] | .settings.warmup = 0 | .settings.norm = "none" | .settings.feed_forward = "relu2" | .settings.layers = 16 | .grids[0].models = ["lmu"]' \
     "$work/study.json" >"$work/changed.json"
 works study run "$work/changed.json" --out "$work/wild" --corpus "words=$work/data" --grid tuning
 said "diverged"
