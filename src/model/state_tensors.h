@@ -20,7 +20,7 @@ lmu_status state_tensors_open(State *state, int64_t row, StateTensors *out);
 void state_tensors_close(StateTensors *tensors);
 /* One more, of one axis; `data` is borrowed. */
 void state_tensors_add(StateTensors *tensors, const char *name, SafetensorsType type, int64_t count, const void *data);
-/* What the file holds: the states' numbers are read as they are written, and the tensors' context is `tensors`. */
+/* What the file holds; `tensors` and `metadata` are borrowed, and the state's numbers read when it is written. */
 SafetensorsContent state_tensors_content(StateTensors *tensors, const SafetensorsText *metadata, size_t count);
 
 /* Finds each tensor in the file, of just this type and shape, for state_tensors_take. LMU_MISMATCH: see safetensors_get. */

@@ -96,17 +96,22 @@ typedef struct Chunk {
     int row;
     int64_t index, first, count; /* of all chunks; first token; steps */
     bool last;                   /* of its row */
-    bool alone;                  /* its row is one step, as in decoding: the boundary holds the state behind it */
+    bool alone;                  /* its row is one step: the boundary holds the state behind it */
 } Chunk;
 
-/* The chunk with this index; *row is where to begin looking and moves on. */
+/* Whether the row is one step, as in decoding. */
+static inline bool row_is_step(const Rows *rows, int row)
+{
+    return rows->offset[row + 1] - rows->offset[row] == 1;
+}
+
+/* The chunk with this index; `row` is where to begin looking. */
 static inline Chunk chunk_at(const Rows *rows, int64_t index, int row)
 {
     while (rows->chunk[row + 1] <= index)
         row++;
     int64_t first = rows->offset[row] + (index - rows->chunk[row]) * CHUNK, left = rows->offset[row + 1] - first;
-    bool alone = rows->offset[row + 1] - rows->offset[row] == 1;
-    return (Chunk){row, index, first, left < CHUNK ? left : CHUNK, left <= CHUNK, alone};
+    return (Chunk){row, index, first, left < CHUNK ? left : CHUNK, left <= CHUNK, row_is_step(rows, row)};
 }
 
 /* Vector operations of all chunks, or so. */
@@ -116,6 +121,12 @@ static inline int64_t chunk_work(const LegendreShape *s, int64_t p, const Rows *
 }
 
 /* -- scans -- */
+
+/* Multiplications of a scan, or so: a matrix for each token and channel. */
+static inline int64_t scan_work(const LegendreShape *s, const Rows *rows)
+{
+    return rows->tokens * s->channels * s->order * s->order;
+}
 
 static inline int64_t scan_scratch(const LegendreShape *s)
 {
@@ -149,7 +160,7 @@ static inline void adjoint_scan(Backend *b, const LegendreShape *s, const Rows *
                                 const float *boundary, float *dx)
 {
     int64_t tiles = (s->channels + SCAN_CHANNELS - 1) / SCAN_CHANNELS;
-    PARALLEL_FOR(rows->tokens * s->order * s->channels)
+    PARALLEL_FOR(scan_work(s, rows))
     for (int64_t task = 0; task < rows->count * tiles; task++)
         adjoint_tile(s, rows, (int)(task / tiles), task % tiles * SCAN_CHANNELS, w, boundary, dx,
                      (float *)b->workspace + omp_get_thread_num() * scan_scratch(s));

@@ -77,12 +77,12 @@ static void legendre_scan(Backend *b, const LegendreShape *s, LegendreForm form,
                           const Real *X, Real *STATE, Real *BOUNDARY)
 {
     int64_t tiles = (s->channels + SCAN_CHANNELS - 1) / SCAN_CHANNELS;
-    PARALLEL_FOR(rows->tokens * s->order * s->channels * s->order)
+    PARALLEL_FOR(scan_work(s, rows))
     for (int64_t task = 0; task < rows->count * tiles; task++) {
         int row = (int)(task / tiles);
         int64_t channel = task % tiles * SCAN_CHANNELS;
         float *scratch = (float *)b->workspace + omp_get_thread_num() * scan_scratch(s);
-        if (rows->offset[row + 1] - rows->offset[row] == 1)
+        if (row_is_step(rows, row))
             scan_step(s, rows, row, channel, (const float *)W, (const float *)X, (float *)STATE, (float *)BOUNDARY,
                       scratch);
         else
