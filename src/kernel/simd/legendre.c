@@ -27,17 +27,23 @@ static void scan_step(const LegendreShape *s, const Rows *rows, int row, int64_t
                       const float *x, float *state, float *boundary, float *scratch)
 {
     int64_t q = s->order, d = s->channels, n = d - channel < SCAN_CHANNELS ? d - channel : SCAN_CHANNELS,
-            np = padded(n);
-    float *before = scratch, *behind = before + (q + 1) * SCAN_CHANNELS;
-    if (state)
-        copy_rows(q, n, state + rows->slot[row] * q * d + channel, d, before, np, np);
+            np = padded(n), from_row = np, to_row = np;
+    float *before = scratch, *behind = before + (q + 1) * SCAN_CHANNELS, *x_row = before + q * np;
+    float *kept = state ? state + rows->slot[row] * q * d + channel : NULL;
+    float *out = boundary + rows->chunk[row] * q * d + channel;
+    if (kept && n == np)
+        before = kept, behind = out, from_row = to_row = d;
+    else if (kept)
+        copy_rows(q, n, kept, d, before, np, np);
     else
         memset(before, 0, (size_t)(q * np) * sizeof *before);
-    copy_rows(1, n, x + rows->offset[row] * d + channel, d, before + q * np, np, np);
-    system_product(s, channel, q, np, q + 1, (TileOperand){w, q + CHUNK, 1}, before, np, behind, np, false);
-    copy_rows(q, n, behind, np, boundary + rows->chunk[row] * q * d + channel, d, 0);
-    if (state)
-        copy_rows(q, n, behind, np, state + rows->slot[row] * q * d + channel, d, 0);
+    copy_rows(1, n, x + rows->offset[row] * d + channel, d, x_row, np, np);
+    system_product(s, channel, q, np, 1, (TileOperand){w + q, q + CHUNK, 1}, x_row, np, behind, to_row, false);
+    system_product(s, channel, q, np, q, (TileOperand){w, q + CHUNK, 1}, before, from_row, behind, to_row, true);
+    if (behind != out)
+        copy_rows(q, n, behind, np, out, d, 0);
+    if (kept)
+        copy_rows(q, n, out, d, kept, d, 0);
 }
 
 /* One row and tile of channels from `channel` on: the boundaries, and the last state. */
@@ -285,12 +291,13 @@ static const float *step_attend(const AttentionParameters *a, Scratch *o)
     return attend_weight(p, o->score);
 }
 
-/* y of a chunk from o->m */
-static void chunk_attend(const LegendreShape *s, const AttentionParameters *a, const Chunk *chunk, float *y, Scratch *o)
+/* y of a chunk from its states m [c x Q x Ep] */
+static void chunk_attend(const LegendreShape *s, const AttentionParameters *a, const Chunk *chunk, const float *m,
+                         float *y, Scratch *o)
 {
     int64_t q = s->order, ep = o->ep, p = a->reduced;
     for (int64_t t = 0; t < chunk->count; t++) {
-        step_project(s, a, o->m + t * q * ep, false, o);
+        step_project(s, a, m + t * q * ep, false, o);
         const float *weight = step_attend(a, o);
         tile_product(1, ep, p, (TileOperand){weight, 0, 1}, o->f + 2 * p * ep, ep, o->dy, ep, false);
         memcpy(y + (chunk->first + t) * s->channels + o->channel, o->dy, (size_t)o->e * sizeof(float));
@@ -303,8 +310,13 @@ static void implicit_attention(Backend *b, const LegendreShape *s, const Attenti
     FOR_CHUNKS(a->heads, a->reduced, {
         AttentionParameters own = head_parameters(a, s->order, head);
         attend_pooling(own.reduced, (const float *)own.p, o.score);
-        chunk_memory(s, LEGENDRE_RECURRENT, &chunk, (const float *)W, (const float *)X, (const float *)BOUNDARY, &o);
-        chunk_attend(s, &own, &chunk, (float *)Y.data, &o);
+        const float *m = o.m;
+        const float *boundary = (const float *)BOUNDARY;
+        if (chunk.alone && o.e == s->channels && o.e == o.ep) /* the scan has left them as they should lie */
+            m = boundary + chunk.index * s->order * s->channels;
+        else
+            chunk_memory(s, LEGENDRE_RECURRENT, &chunk, (const float *)W, (const float *)X, boundary, &o);
+        chunk_attend(s, &own, &chunk, m, (float *)Y.data, &o);
     })
 }
 
@@ -322,7 +334,7 @@ static void implicit_states(Backend *b, const LegendreShape *s, const AttentionP
         AttentionParameters own = head_parameters(a, s->order, head);
         attend_pooling(own.reduced, (const float *)own.p, o.score);
         chunk_states(s, &chunk, (const float *)M, &o);
-        chunk_attend(s, &own, &chunk, (float *)Y, &o);
+        chunk_attend(s, &own, &chunk, o.m, (float *)Y, &o);
     })
 }
 

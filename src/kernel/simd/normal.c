@@ -1,8 +1,10 @@
-/* The tables behind normal_vec and gelu_near, of polynomials that interpolate at Chebyshev's points: the tail Phi(-x) for x in pieces of
+/* The tables behind normal_vec and gelu_near with 16 lanes, of polynomials that interpolate at Chebyshev's points: the tail Phi(-x) for x in pieces of
  * 0 .. NORMAL_END, in t = -1/2 .. 1/2; and the tail x Phi(-x) of gelu in pieces around the multiples of GELU_PIECE, in x. */
 #include <math.h>
 
 #include "kernel/simd/simd.h"
+
+#if LANES == 16
 
 #define POINTS (NORMAL_DEGREE + 1)
 #define GELU_POINTS (GELU_DEGREE + 1)
@@ -63,3 +65,11 @@ void VARIANT_NAME(simd_normal)(void)
     for (int piece = 0; piece < GELU_PIECES; piece++)
         fit_gelu(piece);
 }
+
+#else
+
+void VARIANT_NAME(simd_normal)(void) /* no tables: see vector.h */
+{
+}
+
+#endif

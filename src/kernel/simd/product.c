@@ -10,6 +10,8 @@
 
 #define PANEL (2 * LANES)
 #define TOGETHER 4
+#define APART (64 / LANES) /* steps of a tile between the lines of the next panel that it brings nearer */
+#define LINE 16            /* numbers */
 #define BLOCK 64 /* rows that meet one panel after the other: their results lie in few enough pages for the TLB */
 
 static size_t packed_bytes(Backend *b, int64_t m, int64_t k)
@@ -30,21 +32,50 @@ static void pack(Backend *b, int64_t m, int64_t k, const Real *W, void *packed)
     }
 }
 
+/* One panel of y for `rows` rows, stride y_row, while a share of the next panel is brought nearer, from `ahead` on. */
+INLINE void panel_tile(int rows, int64_t k, const float *x, const float *w, const float *ahead, const float *start,
+                       float *y, int64_t y_row)
+{
+    vec total[TILE_ROWS][2];
+    for (int i = 0; i < rows; i++)
+        for (int j = 0; j < 2; j++)
+            total[i][j] = load(start + j * LANES);
+    for (int64_t l = 0; l < k; l++) {
+        vec right[2] = {load(w + l * PANEL), load(w + l * PANEL + LANES)};
+        if (l % APART == 0)
+            __builtin_prefetch(ahead + l / APART * LINE, 0, 2);
+        for (int i = 0; i < rows; i++)
+            for (int j = 0; j < 2; j++)
+                total[i][j] += x[i * k + l] * right[j];
+    }
+    for (int i = 0; i < rows; i++)
+        for (int j = 0; j < 2; j++)
+            store(y + i * y_row + j * LANES, total[i][j]);
+}
+
 /* One panel of y for n rows, through a buffer where the panel is not whole. */
 static void panel_product(int64_t n, int64_t m, int64_t k, int64_t panel, const float *x, const float *packed,
                           const float *bias, float *y)
 {
     int64_t first = panel * PANEL, width = m - first < PANEL ? m - first : PANEL;
-    const float *w = packed + first * k;
+    const float *w = packed + first * k, *ahead = w + k * PANEL;
     float start[PANEL] = {0}, buffer[TILE_ROWS * PANEL];
     if (bias)
         memcpy(start, bias + first, (size_t)width * sizeof *start);
-    for (int64_t i = 0; i < n; i += TILE_ROWS) {
-        int64_t rows = n - i < TILE_ROWS ? n - i : TILE_ROWS, stride = width == PANEL ? m : PANEL;
+    for (int64_t i = 0, rows; i < n; i += rows, ahead += k / APART * LINE) {
+        int64_t left = n - i, stride = width == PANEL ? m : PANEL;
         float *to = width == PANEL ? y + i * m + first : buffer;
-        for (int64_t r = 0; r < rows; r++)
-            memcpy(to + r * stride, start, sizeof start);
-        tile_product(rows, PANEL, k, (TileOperand){x + i * k, k, 1}, w, PANEL, to, stride, true);
+        rows = left >= TILE_ROWS ? TILE_ROWS : left >= 4 ? 4 : left >= 2 ? 2 : 1;
+#define TILE(rows) panel_tile(rows, k, x + i * k, w, ahead, start, to, stride)
+        if (rows == TILE_ROWS)
+            TILE(TILE_ROWS);
+        else if (rows == 4)
+            TILE(4);
+        else if (rows == 2)
+            TILE(2);
+        else
+            TILE(1);
+#undef TILE
         for (int64_t r = 0; r < rows && to == buffer; r++)
             memcpy(y + (i + r) * m + first, buffer + r * PANEL, (size_t)width * sizeof *y);
     }

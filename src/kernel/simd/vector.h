@@ -63,14 +63,27 @@ INLINE vec select_vec(ivec mask, vec yes, vec no)
     return (vec)((mask & (ivec)yes) | (~mask & (ivec)no));
 }
 
+/* Of two that do not compare, b. */
 INLINE vec max_vec(vec a, vec b)
 {
+#if LANES == 16
+    return (vec)_mm512_max_ps((__m512)a, (__m512)b);
+#elif LANES == 8
+    return (vec)_mm256_max_ps((__m256)a, (__m256)b);
+#else
     return select_vec(a > b, a, b);
+#endif
 }
 
 INLINE vec min_vec(vec a, vec b)
 {
+#if LANES == 16
+    return (vec)_mm512_min_ps((__m512)a, (__m512)b);
+#elif LANES == 8
+    return (vec)_mm256_min_ps((__m256)a, (__m256)b);
+#else
     return select_vec(a < b, a, b);
+#endif
 }
 
 INLINE vec abs_vec(vec a)
@@ -176,28 +189,19 @@ INLINE vec exp_vec(vec x)
 
 /* Phi(x), the standard normal distribution, and its density phi(x).
  *
- * With 8 or 16 lanes a table of polynomials costs less than an exponential and a division: the tail Phi(-|x|) is one of NORMAL_PIECES
- * polynomials, whose coefficients a register shuffle looks up, and phi its derivative (normal.c fits them; absolute error of Phi below
- * 1e-7, of phi below 2e-7). Else both come from one exponential: Abramowitz & Stegun 7.1.26, absolute error of Phi below 3e-7. */
+ * With 16 lanes both come from a table of polynomials: the tail Phi(-|x|) is one of NORMAL_PIECES polynomials, whose coefficients a
+ * register shuffle looks up, and phi its derivative (normal.c fits them; absolute error of Phi below 1e-7, of phi below 2e-7). Shuffles
+ * of 8 lanes cost more than what they spare: there Phi(x) - 1/2 is x times a rational function of x^2, nearest in the maximum norm
+ * (within 8e-9 up to NORMAL_END, and capped behind it), and phi takes an exponential. */
 #if LANES == 16
 #define NORMAL_PIECES 16
 #define NORMAL_DEGREE 6
-#else
-#define NORMAL_PIECES 8
-#define NORMAL_DEGREE 8
-#endif
 #define NORMAL_END 6.0f /* beyond it both are 0: they are below 1e-8 */
 extern float VARIANT_NAME(normal_tail)[NORMAL_DEGREE + 1][NORMAL_PIECES];
 
-#if LANES == NORMAL_PIECES
 INLINE vec normal_coefficient(int power, ivec piece)
 {
-    vec row = load(VARIANT_NAME(normal_tail)[power]);
-#if LANES == 16
-    return (vec)_mm512_permutexvar_ps((__m512i)piece, (__m512)row);
-#else
-    return (vec)_mm256_permutevar8x32_ps((__m256)row, (__m256i)piece);
-#endif
+    return (vec)_mm512_permutexvar_ps((__m512i)piece, (__m512)load(VARIANT_NAME(normal_tail)[power]));
 }
 
 INLINE void normal_vec(vec x, vec *distribution, vec *density)
@@ -218,19 +222,25 @@ INLINE void normal_vec(vec x, vec *distribution, vec *density)
     *density = slope * -scale;
 }
 #else
+#define NORMAL_END 5.5f /* 1/2 - Phi(-x) is 1/2 to within 2e-8 from there on */
+
 INLINE void normal_vec(vec x, vec *distribution, vec *density)
 {
-    vec magnitude = abs_vec(x) * 0.70710678118654752f;
-    vec t = 1.0f / (1.0f + 0.3275911f * magnitude);
-    vec e = exp_vec(-magnitude * magnitude);
-    vec p = splat(1.061405429f);
-    p = p * t + -1.453152027f;
-    p = p * t + 1.421413741f;
-    p = p * t + -0.284496736f;
-    p = p * t + 0.254829592f;
-    vec tail = 0.5f * p * t * e; /* Phi(-|x|) */
-    *distribution = select_vec(x < 0, tail, 1.0f - tail);
-    *density = e * 0.39894228040143268f;
+    vec square = x * x, u = min_vec(square, splat(NORMAL_END * NORMAL_END));
+    vec p = splat(2.27501317379e-8f), q = splat(1.19749765879e-6f);
+    p = p * u + 6.35173087292e-6f;
+    p = p * u + 1.68798108472e-4f;
+    p = p * u + 4.67709227032e-3f;
+    p = p * u + 3.38501493052e-2f;
+    p = p * u + 0.398942234953f;
+    q = q * u + 7.36376030988e-5f;
+    q = q * u + 1.88429061246e-3f;
+    q = q * u + 2.86444016975e-2f;
+    q = q * u + 0.251515663432f;
+    q = q * u + 1.0f;
+    vec half = x * p / q;
+    *distribution = 0.5f + max_vec(splat(-0.5f), min_vec(splat(0.5f), half)); /* NaN goes through */
+    *density = exp_vec(-0.5f * square) * 0.39894228040143268f;
 }
 #endif
 
@@ -257,7 +267,7 @@ INLINE vec gelu_coefficient(int power, ivec piece)
 
 INLINE vec gelu_near(vec x, vec *slope)
 {
-    vec a = (vec)_mm512_min_ps((__m512)splat(GELU_END), (__m512)abs_vec(x));
+    vec a = min_vec(splat(GELU_END), abs_vec(x));
     ivec piece =
         (ivec)(a * (1 / GELU_PIECE) + 12582912.0f); /* 1.5 * 2^23: rounds, and leaves the piece in the low bits */
     vec c3 = gelu_coefficient(3, piece), second = c3 * a + gelu_coefficient(2, piece);
@@ -267,7 +277,7 @@ INLINE vec gelu_near(vec x, vec *slope)
         *slope = (vec)_mm512_mask_sub_ps((__m512)down, _mm512_cmp_ps_mask((__m512)x, (__m512)splat(0), _CMP_GT_OQ),
                                          (__m512)splat(1), (__m512)down);
     }
-    return (vec)_mm512_max_ps((__m512)splat(0), (__m512)x) - tail; /* in this order NaN goes through */
+    return max_vec(splat(0), x) - tail; /* NaN goes through */
 }
 #else
 INLINE vec gelu_near(vec x, vec *slope)
