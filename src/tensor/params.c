@@ -7,13 +7,16 @@
 #include "base/memory.h"
 #include "base/random.h"
 
-#define ALIGNMENT 16 /* numbers: 64 bytes of float */
+#define ALIGNMENT 16      /* numbers: 64 bytes of float */
+#define FORM_ALIGNMENT 64 /* bytes */
 #define PIECE 4096
 
 struct Derived {
     const Param *param;
     DerivedBuild *build;
     size_t bytes; /* of the form */
+    bool wanted;  /* it takes memory next */
+    void *block;  /* owned: the memory of the forms reserved together, with the first of them */
     void *form;
     uint64_t generation; /* of the values that it was built from; 0: never */
     Derived *next;
@@ -32,7 +35,7 @@ void params_close(Params *params)
         return;
     for (Derived *derived = params->derived, *next; derived; derived = next) {
         next = derived->next;
-        backend_free(params->backend, derived->form);
+        backend_free(params->backend, derived->block);
         free(derived);
     }
     backend_free(params->backend, params->values);
@@ -345,9 +348,35 @@ size_t derived_bytes(const Derived *derived)
     return derived->bytes;
 }
 
-lmu_status derived_reserve(Params *params, Derived *derived)
+void derived_want(Derived *derived)
 {
-    return derived->form ? LMU_OK : backend_alloc(params->backend, derived->bytes, &derived->form);
+    derived->wanted = !derived->form;
+}
+
+static size_t derived_room(const Derived *derived)
+{
+    return (derived->bytes + FORM_ALIGNMENT - 1) / FORM_ALIGNMENT * FORM_ALIGNMENT;
+}
+
+lmu_status params_reserve(Params *params)
+{
+    size_t bytes = 0;
+    char *block = NULL;
+    for (Derived *derived = params->derived; derived; derived = derived->next)
+        if (derived->wanted)
+            bytes += derived_room(derived);
+    lmu_status status = bytes ? backend_alloc(params->backend, bytes, &block) : LMU_OK;
+    void *owned = block;
+    for (Derived *derived = params->derived; derived; derived = derived->next) {
+        if (derived->wanted && status == LMU_OK) {
+            derived->block = owned;
+            derived->form = block;
+            block += derived_room(derived);
+            owned = NULL;
+        }
+        derived->wanted = false;
+    }
+    return status;
 }
 
 const void *derived_form(Params *params, Derived *derived)

@@ -95,11 +95,13 @@ int64_t params_total(const Params *params);         /* all numbers, without padd
 int64_t params_non_embedding(const Params *params); /* all but tables and counts */
 
 /* A form of one parameter: so many bytes that `build` fills by kernels from the parameter's values. One (param, build) pair is
- * registered once, however many graphs ask; it takes memory when the first of them is planned. The values themselves stay: a
- * store of a packed model has both. */
+ * registered once, however many graphs ask; it takes memory when the first of them is planned: derived_want each, then
+ * params_reserve, one block for all, as many small ones would lie in small pages, whose addresses take longer to look up. The
+ * values themselves stay: a store of a packed model has both. */
 typedef void DerivedBuild(Backend *backend, const Param *param, const Real *values, void *form);
 lmu_status params_derive(Params *params, const Param *param, size_t bytes, DerivedBuild *build, Derived **out);
-lmu_status derived_reserve(Params *params, Derived *derived);
+void derived_want(Derived *derived);
+lmu_status params_reserve(Params *params);
 /* The form, rebuilt if it is stale. */
 const void *derived_form(Params *params, Derived *derived);
 size_t derived_bytes(const Derived *derived);

@@ -348,7 +348,8 @@ static lmu_status plan_memory(Graph *g)
     TRY(backend_alloc(g->backend, g->memory_bytes, &g->memory));
     for (const Node *node = g->first; node; node = node->next)
         if (node->derived)
-            TRY(derived_reserve(g->params, node->derived));
+            derived_want(node->derived);
+    TRY(params_reserve(g->params));
     return backend_reserve(g->backend, g->workspace);
 }
 

@@ -216,7 +216,8 @@ static void build_copy(Backend *backend, const Param *param, const Real *values,
 static double first_number(Store *s, Derived *derived)
 {
     double value;
-    assert_int_equal(derived_reserve(s->params, derived), LMU_OK);
+    derived_want(derived);
+    assert_int_equal(params_reserve(s->params), LMU_OK);
     const Real *form = derived_form(s->params, derived);
     KERNEL(s->backend, get_f64, 1, form, &value);
     return value;
@@ -237,6 +238,14 @@ static void derived_forms_follow_the_values(void **state)
     assert_ptr_not_equal(twice, copy);
     assert_int_equal(built, 0); /* not before it is asked for */
     assert_int_equal(params_seal(s.params, 1), LMU_OK);
+    derived_want(twice);
+    derived_want(copy);
+    derived_want(twice);
+    size_t before = s.backend->allocated;
+    assert_int_equal(params_reserve(s.params), LMU_OK); /* both, next to each other */
+    size_t together = s.backend->allocated - before;
+    assert_int_equal(params_reserve(s.params), LMU_OK);
+    assert_true(together > 0 && s.backend->allocated == before + together);
     assert_true(first_number(&s, twice) == 2 && first_number(&s, copy) == 1);
     first_number(&s, twice);
     assert_int_equal(built, 1); /* not again while nothing was written */
