@@ -32,6 +32,14 @@ static void pack(Backend *b, int64_t m, int64_t k, const Real *W, void *packed)
     }
 }
 
+INLINE void panel_step(int rows, const float *x, int64_t k, const float *w, vec total[TILE_ROWS][2])
+{
+    vec right[2] = {load(w), load(w + LANES)};
+    for (int i = 0; i < rows; i++)
+        for (int j = 0; j < 2; j++)
+            total[i][j] += x[i * k] * right[j];
+}
+
 /* One panel of y for `rows` rows, stride y_row, while a share of the next panel is brought nearer, from `ahead` on. */
 INLINE void panel_tile(int rows, int64_t k, const float *x, const float *w, const float *ahead, const float *start,
                        float *y, int64_t y_row)
@@ -40,14 +48,15 @@ INLINE void panel_tile(int rows, int64_t k, const float *x, const float *w, cons
     for (int i = 0; i < rows; i++)
         for (int j = 0; j < 2; j++)
             total[i][j] = load(start + j * LANES);
-    for (int64_t l = 0; l < k; l++) {
-        vec right[2] = {load(w + l * PANEL), load(w + l * PANEL + LANES)};
-        if (l % APART == 0)
-            __builtin_prefetch(ahead + l / APART * LINE, 0, 2);
-        for (int i = 0; i < rows; i++)
-            for (int j = 0; j < 2; j++)
-                total[i][j] += x[i * k + l] * right[j];
+    int64_t l = 0;
+    for (; l + APART <= k; ahead += LINE) {
+        __builtin_prefetch(ahead, 0, 2);
+#pragma GCC unroll 8
+        for (int64_t end = l + APART; l < end; l++)
+            panel_step(rows, x + l, k, w + l * PANEL, total);
     }
+    for (; l < k; l++)
+        panel_step(rows, x + l, k, w + l * PANEL, total);
     for (int i = 0; i < rows; i++)
         for (int j = 0; j < 2; j++)
             store(y + i * y_row + j * LANES, total[i][j]);
