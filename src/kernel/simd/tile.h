@@ -20,6 +20,7 @@ INLINE void tile_block(int rows, int vectors, int64_t k, TileOperand a, const fl
     for (int i = 0; i < rows; i++)
         for (int j = 0; j < vectors; j++)
             total[i][j] = add ? load(y + i * y_row + j * LANES) : splat(0);
+#pragma GCC unroll 4
     for (int64_t l = 0; l < k; l++) {
         vec right[2];
         for (int j = 0; j < vectors; j++)
