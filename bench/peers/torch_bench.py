@@ -16,6 +16,7 @@ import statistics
 import time
 
 import torch
+import torch._inductor.config as inductor
 import torch.nn.functional as F
 import torch_models
 
@@ -94,6 +95,7 @@ def decode(options):
     count = options.prefix + options.tokens + 1
     ids = token_ids(options.batch * count, model.config["vocabulary"], 0).view(count, options.batch)
     state = model.state(options.batch, torch.bfloat16 if options.bf16 else torch.float32)
+    inductor.freezing = True  # the weights as constants, packed
     step = torch.compile(model.decode, dynamic=True) if options.compile else model.decode
     seconds, cpu = [], []
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=options.bf16):
