@@ -17,6 +17,9 @@ bool gemm_bf16(Backend *b, const Product *p, Array x, Array y, const Real *bias,
 /* For products in any of the three roles of a linear layer (forward, gradients of x and of the weight) of these extents. */
 size_t gemm_bf16_workspace(int64_t m, int64_t n, int64_t k);
 
+/* The product of operands in float. */
+void gemm_f32(Backend *b, const Product *p, Array a, Array bm, const Real *bias, Array c);
+
 /* Puts the products into a table: of COMPUTE_F32, and of COMPUTE_BF16. */
 void kernels_onednn_override(Kernels *table);
 void kernels_onednn_bf16_override(Kernels *table);

@@ -13,7 +13,7 @@ static void add_bias(Backend *b, int64_t m, int64_t n, const float *bias, float 
             c[i * n + j] += bias[j];
 }
 
-static void product(Backend *b, const Product *p, Array a, Array bm, const Real *bias, Array c)
+void gemm_f32(Backend *b, const Product *p, Array a, Array bm, const Real *bias, Array c)
 {
     if (p->m == 0 || p->n == 0)
         return;
@@ -69,7 +69,7 @@ static size_t product_workspace_bf16(Backend *b, int64_t m, int64_t n, int64_t k
 
 void kernels_onednn_override(Kernels *table)
 {
-    table->product = product;
+    table->product = gemm_f32;
 }
 
 void kernels_onednn_bf16_override(Kernels *table)

@@ -8,6 +8,7 @@
     void simd_rope_##variant(Kernels *);                                                                               \
     void simd_product_##variant(Kernels *);                                                                            \
     void simd_product_bf16_##variant(Kernels *);                                                                       \
+    void simd_weight_gradient_##variant(Kernels *);                                                                    \
     void simd_int8_##variant(Kernels *);                                                                               \
     void simd_loss_##variant(Kernels *);                                                                               \
     void simd_recall_##variant(Kernels *);                                                                             \
@@ -25,6 +26,7 @@
         simd_rope_##variant(table);                                                                                    \
         simd_product_##variant(table);                                                                                 \
         simd_product_bf16_##variant(table);                                                                            \
+        simd_weight_gradient_##variant(table);                                                                         \
         simd_int8_##variant(table);                                                                                    \
         simd_loss_##variant(table);                                                                                    \
         simd_recall_##variant(table);                                                                                  \

@@ -338,7 +338,7 @@ static void norms_of_a_large_mean(void **state)
 
 static void products(int64_t k)
 {
-    static const int64_t sizes[][2] = {{1, 1}, {3, 17}, {16, 33}, {31, 2}};
+    static const int64_t sizes[][2] = {{1, 1}, {3, 17}, {16, 33}, {31, 2}, {135, 24}};
     for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
         for (int form = 0; form < 16; form++) {
             int64_t m = sizes[s][0], n = sizes[s][1];

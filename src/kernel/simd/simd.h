@@ -11,6 +11,7 @@ void VARIANT_NAME(simd_norm)(Kernels *table);
 void VARIANT_NAME(simd_rope)(Kernels *table);
 void VARIANT_NAME(simd_product)(Kernels *table);
 void VARIANT_NAME(simd_product_bf16)(Kernels *table);
+void VARIANT_NAME(simd_weight_gradient)(Kernels *table);
 void VARIANT_NAME(simd_int8)(Kernels *table);
 void VARIANT_NAME(simd_loss)(Kernels *table);
 void VARIANT_NAME(simd_recall)(Kernels *table);
