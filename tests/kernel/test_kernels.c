@@ -352,6 +352,20 @@ static void products(int64_t k)
         }
 }
 
+/* More rows of each operand and columns of the first than are packed at a time. */
+static void large_weight_gradients(void **state)
+{
+    (void)state;
+    enum { M = 301, N = 41, K = 600 };
+    for (int add = 0; add < 2; add++) {
+        Pair a = pair_new(M * K), b = pair_new(K * N), c = pair_new(M * N);
+        BOTH(product, &((Product){.transpose_a = true, .add = add, .m = M, .n = N, .k = K}), A(a), A(b), NULL, A(c));
+        check(&c, SUM * sqrt(K), "a weight's gradient");
+        pair_free(&a);
+        pair_free(&b);
+    }
+}
+
 static void empty_products(void **state)
 {
     (void)state;
@@ -593,25 +607,16 @@ static int close_backends(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(pointwise_of_every_length),
-        cmocka_unit_test(activations_of_every_length),
-        cmocka_unit_test(activations_over_their_range),
-        cmocka_unit_test(not_a_number_stays_visible),
-        cmocka_unit_test(dropouts_of_every_length),
-        cmocka_unit_test(norms_of_every_length),
-        cmocka_unit_test(norms_of_a_large_mean),
-        cmocka_unit_test(angles_are_exact_at_any_place),
-        cmocka_unit_test(ropes_of_every_length),
-        cmocka_unit_test(products_of_every_length),
-        cmocka_unit_test(empty_products),
-        cmocka_unit_test(column_sums_of_every_length),
-        cmocka_unit_test(products_of_rows_of_every_length),
-        cmocka_unit_test(tables_of_every_length),
-        cmocka_unit_test(recalls_of_every_length),
-        cmocka_unit_test(losses_of_every_length),
-        cmocka_unit_test(optimiser_of_every_length),
-        cmocka_unit_test(orthogonalising_of_every_length),
-        cmocka_unit_test(sums_of_squares_are_long),
+        cmocka_unit_test(pointwise_of_every_length),       cmocka_unit_test(activations_of_every_length),
+        cmocka_unit_test(activations_over_their_range),    cmocka_unit_test(not_a_number_stays_visible),
+        cmocka_unit_test(dropouts_of_every_length),        cmocka_unit_test(norms_of_every_length),
+        cmocka_unit_test(norms_of_a_large_mean),           cmocka_unit_test(angles_are_exact_at_any_place),
+        cmocka_unit_test(ropes_of_every_length),           cmocka_unit_test(products_of_every_length),
+        cmocka_unit_test(large_weight_gradients),          cmocka_unit_test(empty_products),
+        cmocka_unit_test(column_sums_of_every_length),     cmocka_unit_test(products_of_rows_of_every_length),
+        cmocka_unit_test(tables_of_every_length),          cmocka_unit_test(recalls_of_every_length),
+        cmocka_unit_test(losses_of_every_length),          cmocka_unit_test(optimiser_of_every_length),
+        cmocka_unit_test(orthogonalising_of_every_length), cmocka_unit_test(sums_of_squares_are_long),
     };
     int failed = 0;
     for (MachineIsa isa = ISA_REFERENCE; isa <= ISA_AVX512; isa++) {
