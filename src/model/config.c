@@ -40,6 +40,10 @@ static const Field fields[] = {
     FIELD_CHOICE_OF(ModelConfig, norm, "layer", "layer|rms|none", "kind of norm"),
     FIELD_CHOICE_OF(ModelConfig, feed_forward, "gelu", "gelu|relu|relu2|swiglu", "kind of feed-forward network"),
     FIELD_REAL_OF(ModelConfig, feed_width, "4", 0.01, 64, "times dim", "width of the feed-forward network"),
+    FIELD_CHOICE_OF(
+        ModelConfig, attention, "plain", ATTENTION_KINDS,
+        "causal attention of lmu-attention; plain: without positions; rope: rotary positions, and queries and keys "
+        "over their RMS"),
     FIELD_COUNT_OF(ModelConfig, heads, "0", 0, 1024, "heads",
                    "heads of causal attention; 0 means one for every 64 channels (transformers, lmu-attention)"),
     FIELD_COUNT_OF(ModelConfig, context, "1024", 1, 1 << 20, "tokens",

@@ -19,6 +19,10 @@ typedef enum MemoryActivation { MEMORY_GELU, MEMORY_RELU, MEMORY_RELU2, MEMORY_L
 typedef enum MemoryScale { MEMORY_SCALE_SQRT, MEMORY_SCALE_LEARNED } MemoryScale;
 #define MEMORY_SCALES "sqrt|learned"
 
+/* The causal attention of the hybrid; choices in this order. */
+typedef enum AttentionKind { ATTENTION_PLAIN, ATTENTION_ROPE } AttentionKind;
+#define ATTENTION_KINDS "plain|rope"
+
 typedef struct ModelConfig {
     char *arch;         /* a name of the registry */
     int64_t vocabulary; /* V; comes from the tokenizer */
@@ -35,6 +39,7 @@ typedef struct ModelConfig {
     int norm;            /* NormKind */
     int feed_forward;    /* FeedForwardKind */
     double feed_width;   /* F in multiples of dim */
+    int attention;       /* AttentionKind */
     int64_t heads;       /* of causal attention; 0: one for every 64 channels */
     int64_t context;     /* tokens that attention reaches back over; in the transformer, its positions */
     int64_t window;      /* tokens that a token attends to, itself included; 0: all of the context */

@@ -1,5 +1,5 @@
 /* The LMU language model: Chilkuri et al. 2021, section 3; and its hybrid, which in every second block, or its only one, has causal
- * attention behind the memory. The memory knows order, so attention needs no positions. */
+ * attention behind the memory. The memory knows order, so attention needs no positions; it may have them. */
 #include "model/architectures.h"
 #include "nn/nn.h"
 
@@ -16,7 +16,18 @@ LegendreSpec lmu_legendre(const ModelConfig *c, int64_t layer)
     return legendre;
 }
 
-static Tensor *block(Graph *g, const ModelConfig *c, int64_t layer, bool attends, Tensor *x /* [N x D] */)
+/* Causal attention, with angles for rotary positions or without. */
+static Tensor *attend(Graph *g, const ModelConfig *c, Tensor *angles, Tensor *x /* [N x D] */)
+{
+    AttentionSpec attention = {model_config_heads(c), c->context, c->window};
+    Tensor *a = nn_norm(g, x, (NormKind)c->norm, "attention.norm");
+    a = angles ? nn_rope_attention(g, a, angles, &attention, "attention")
+               : nn_causal_attention(g, a, &attention, false, "attention");
+    return op_add(g, x, op_dropout(g, a, c->dropout));
+}
+
+static Tensor *block(Graph *g, const ModelConfig *c, int64_t layer, bool attends, Tensor *angles,
+                     Tensor *x /* [N x D] */)
 {
     LegendreSpec legendre = lmu_legendre(c, layer);
     FeedForward feed = {.kind = (FeedForwardKind)c->feed_forward,
@@ -33,22 +44,20 @@ static Tensor *block(Graph *g, const ModelConfig *c, int64_t layer, bool attends
     if (c->memory_projection)
         m = nn_projection(g, m, c->dim, false, "memory.out");
     x = op_add(g, x, op_dropout(g, m, c->dropout));
-    if (attends) {
-        AttentionSpec attention = {model_config_heads(c), c->context, c->window};
-        Tensor *a = nn_norm(g, x, norm, "attention.norm");
-        a = nn_causal_attention(g, a, &attention, false, "attention");
-        x = op_add(g, x, op_dropout(g, a, c->dropout));
-    }
+    if (attends)
+        x = attend(g, c, angles, x);
     return op_add(g, x, nn_feed_forward(g, nn_norm(g, x, norm, "ffn.norm"), &feed, "ffn"));
 }
 
 static Tensor *stack(Graph *g, const ModelConfig *c, bool hybrid, Tensor *ids, Tensor *embedding)
 {
     EmbeddingSpec start = {c->recall, model_config_reach(c), c->ngram_slots};
-    Tensor *x = op_dropout(g, nn_embedding(g, ids, embedding, &start), c->dropout);
+    Tensor *x = op_dropout(g, nn_embedding(g, ids, embedding, &start), c->dropout), *angles = NULL;
+    if (hybrid && c->attention == ATTENTION_ROPE)
+        angles = op_rope_angles(g, graph_positions(g), c->dim / model_config_heads(c), ROPE_BASE);
     for (int64_t layer = 0; layer < c->layers; layer++) {
         graph_block(g, "layer.%lld", (long long)layer);
-        x = block(g, c, layer, hybrid && (layer % 2 == 1 || c->layers == 1), x);
+        x = block(g, c, layer, hybrid && (layer % 2 == 1 || c->layers == 1), angles, x);
         graph_scope_end(g);
     }
     return nn_norm(g, x, (NormKind)c->norm, "norm");
@@ -87,7 +96,7 @@ const Architecture architecture_lmu_paper = {
 
 const Architecture architecture_lmu_attention = {
     .name = "lmu-attention",
-    .summary = "the LMU with causal attention in every second block, without positions",
+    .summary = "the LMU with causal attention in every second block, with rotary positions or none",
     .defaults = "init=zero",
     .causal = true,
     .build = build_hybrid,

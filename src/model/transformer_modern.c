@@ -3,8 +3,6 @@
 #include "model/architectures.h"
 #include "nn/nn.h"
 
-#define ROPE_BASE 10000
-
 static Tensor *block(Graph *g, const ModelConfig *c, Tensor *x /* [N x D] */, Tensor *angles)
 {
     FeedForward feed = {.kind = (FeedForwardKind)c->feed_forward,

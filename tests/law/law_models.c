@@ -92,6 +92,8 @@ static const struct {
     {"lmu, linear, no projection", "lmu", "memory_activation=none memory_projection=false"},
     {"lmu with n-gram heads", "lmu", "recall=2"},
     {"lmu-attention with n-gram heads, window 5", "lmu-attention", "recall=2 window=5"},
+    {"lmu-attention with rotary positions", "lmu-attention", "attention=rope"},
+    {"lmu-attention with rotary positions, window 5", "lmu-attention", "attention=rope heads=2 window=5"},
     {"transformer with n-gram heads", "transformer", "recall=3"},
     {"lstm with an n-gram head", "lstm", "recall=1 context=7"},
     {"lmu with n-gram heads and table", "lmu", "recall=2 ngram_slots=50"},
