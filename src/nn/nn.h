@@ -57,9 +57,9 @@ typedef struct AttentionSpec {
  * `window`, or else `context`, tokens a row. */
 Tensor *nn_causal_attention(Graph *g, Tensor *x, const AttentionSpec *spec, bool bias, const char *name);
 
+#define ROPE_BASE 10000 /* of rotary positions (Su et al. 2021) */
 /* The same without positions in x and without biases: queries and keys are normalised and turned by op_rope. angles [N x D/H] of
- * op_rope_angles, with the base of Su et al. 2021. The state holds the keys as turned. */
-#define ROPE_BASE 10000
+ * op_rope_angles. The state holds the keys as turned. */
 Tensor *nn_rope_attention(Graph *g, Tensor *x, Tensor *angles, const AttentionSpec *spec, const char *name);
 
 /* LSTM of H cells: NAME.input [4H x D] with a bias, NAME.recurrent [4H x H]; state [2H] a row. */
