@@ -98,6 +98,8 @@ class Memory(nn.Module):
     def __init__(self, config, layer, chunk, layout):
         super().__init__()
         self.order, self.reduced = config["order"], config["reduced"] or config["order"]
+        if config.get("theta_groups"):
+            raise ValueError("here a layer has one theta, and this model has one for each group of channels: save it with --theta")
         theta = config["theta"][layer if len(config["theta"]) > 1 else 0]
         self.chunk, self.layout = chunk, layout
         self.qkv = nn.Linear(self.order, 3 * self.reduced)

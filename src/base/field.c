@@ -254,6 +254,16 @@ const Field *fields_find(const FieldTable *table, const char *name)
     return NULL;
 }
 
+const Field *field_rival(const FieldTable *table, const Field *field)
+{
+    return field->empties ? fields_find(table, field->empties) : NULL;
+}
+
+void field_empty(const Field *list, void *values)
+{
+    ((RealList *)field_place(list, values))->count = 0;
+}
+
 const char *fields_nearest(const FieldTable *const *tables, size_t count, const char *name)
 {
     enum { LIMIT = 256 };

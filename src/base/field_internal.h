@@ -11,6 +11,10 @@ lmu_status field_set(const Field *field, void *values, const char *text);
 /* Frees what the field owns and leaves it unset; does nothing to numbers. */
 void field_release(const Field *field, void *values);
 
+/* The list that is to become empty where this field is given; NULL for most. */
+const Field *field_rival(const FieldTable *table, const Field *field);
+void field_empty(const Field *list, void *values);
+
 /* Whether `length` letters of `name` spell the field's name; - and _ are one letter. */
 bool field_is_named(const Field *field, const char *name, size_t length);
 /* The name of a field that is no positional one and nearest to `name`; NULL when none is near. */

@@ -75,7 +75,7 @@ static lmu_status field_from_json(const Field *field, void *values, const json_t
             (size_t)snprintf(text + used, sizeof text - used, "%s%.17g", index ? "," : "", json_number_value(item));
         if (used)
             return field_set(field, values, text);
-        ((RealList *)(void *)((char *)values + field->offset))->count = 0;
+        field_empty(field, values);
         return LMU_OK;
     case FIELD_STRINGS:
         field_release(field, values);
@@ -104,6 +104,9 @@ lmu_status fields_from_json(const FieldTable *table, void *values, const char *o
         lmu_status status = field_from_json(field, values, value);
         if (status != LMU_OK)
             return error_prefix(status == LMU_USAGE ? LMU_FORMAT : status, "%s: key \"%s\": ", origin, key);
+        const Field *rival = field_rival(table, field);
+        if (rival && !json_object_get(object, rival->name))
+            field_empty(rival, values);
     }
     return LMU_OK;
 }

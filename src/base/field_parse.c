@@ -31,6 +31,7 @@ typedef struct Parser {
 
 /* A field of the groups, with where its values lie. */
 typedef struct FieldSlot {
+    const FieldTable *table;
     const Field *field;
     void *values;
     size_t number; /* index into Parser.given */
@@ -42,7 +43,8 @@ static bool parser_slot(const Parser *parser, size_t number, FieldSlot *slot)
     size_t first = 0;
     for (size_t g = 0; g < parser->group_count; first += parser->groups[g++].table->count)
         if (number - first < parser->groups[g].table->count) {
-            *slot = (FieldSlot){&parser->groups[g].table->fields[number - first], parser->groups[g].values, number};
+            const FieldTable *table = parser->groups[g].table;
+            *slot = (FieldSlot){table, &table->fields[number - first], parser->groups[g].values, number};
             return true;
         }
     return false;
@@ -143,6 +145,18 @@ static lmu_status parser_require(const Parser *parser)
     return LMU_OK;
 }
 
+/* Empties the lists in whose place something was given. */
+static void parser_empty(const Parser *parser)
+{
+    FieldSlot slot;
+    for (size_t i = 0; parser_slot(parser, i, &slot); i++) {
+        const Field *rival = field_rival(slot.table, slot.field);
+        const bool *given = &parser->given[i];
+        if (rival && *given && !given[rival - slot.field])
+            field_empty(rival, slot.values);
+    }
+}
+
 static bool asks_for_help(int argc, char *const *argv)
 {
     for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
@@ -174,6 +188,8 @@ lmu_status fields_parse(const FieldGroup *groups, size_t count, int argc, char *
     }
     if (status == LMU_OK)
         status = parser_require(&parser);
+    if (status == LMU_OK)
+        parser_empty(&parser);
     free(parser.given);
     return status;
 }

@@ -16,8 +16,16 @@ static const Field fields[] = {
                    "order q of the Legendre memory: coefficients a channel"),
     FIELD_COUNT_OF(ModelConfig, reduced, "0", 0, 256, "rows",
                    "rows q' of implicit attention's queries, keys and values; 0 means the order"),
-    FIELD_REALS_OF(ModelConfig, theta, "32", 0.1, 1e6, "steps",
-                   "window of the Legendre memory; one for all layers or a comma-separated list with one for each"),
+    {.name = "theta",
+     .type = FIELD_REALS,
+     .offset = offsetof(ModelConfig, theta),
+     .initial = "32",
+     .low = 0.1,
+     .high = 1e6,
+     .unit = "steps",
+     .help = "window of the Legendre memory; one for all layers or a comma-separated list with one for each; in the "
+             "place of theta-groups that an architecture has by default",
+     .empties = "theta_groups"},
     FIELD_REALS_OF(
         ModelConfig, theta_groups, NULL, 0.1, 1e6, "steps",
         "windows of as many groups of neighbouring channels, of dim / groups each, in every layer; instead of theta"),
@@ -100,16 +108,21 @@ static lmu_status unknown_architecture(const char *name)
                      nearest ? nearest : "", nearest ? "?)" : "", known);
 }
 
-lmu_status model_config_init(ModelConfig *config, const char *arch)
+/* With the defaults of the table. */
+static lmu_status config_init(ModelConfig *config, const char *arch)
 {
     memset(config, 0, sizeof *config);
-    const Architecture *found = architecture_find(arch);
-    if (!found)
+    if (!architecture_find(arch))
         return unknown_architecture(arch);
     TRY(fields_init(&model_table, config));
     TRY(fields_init(&identity_table, config));
-    TRY(fields_set(&identity_table, config, "arch", arch));
-    return config_defaults(config, found);
+    return fields_set(&identity_table, config, "arch", arch);
+}
+
+lmu_status model_config_init(ModelConfig *config, const char *arch)
+{
+    TRY(config_init(config, arch));
+    return config_defaults(config, architecture_find(arch));
 }
 
 void model_config_free(ModelConfig *config)
@@ -187,7 +200,7 @@ static lmu_status read_identity(const char *path, const json_t *json, bool draft
         TRY(json_get_string(path, json, "arch", &arch));
     if (!draft || json_object_get(json, "vocabulary"))
         TRY(json_get_integer(path, json, "vocabulary", 1, 1 << 24, &vocabulary));
-    if (model_config_init(config, arch) != LMU_OK)
+    if ((draft ? model_config_init : config_init)(config, arch) != LMU_OK)
         return error_prefix(LMU_FORMAT, "%s: ", path);
     config->vocabulary = vocabulary;
     return LMU_OK;

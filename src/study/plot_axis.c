@@ -16,6 +16,8 @@ void extent_take(Extent *extent, double value)
 /* Okabe and Ito's colours, which people with any kind of colour vision tell apart, the yellow left out: too pale on white. */
 static const char *const colours[] = {"#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f4f24"};
 static const int marks[] = {7, 5, 9, 11, 13, 15, 6};
+static const int count_marks[] = {2, 1, 3, 4};
+static const char *const count_dashes[] = {"(5,4)", "(2,3)", "(10,4)", "(5,3,2,3)"};
 static const char *const dashes[] = {"1", "(9,4)", "(2,3)", "(9,3,2,3)", "(14,5)", "(4,2)"};
 
 static bool is_alike(const Series *a, const Series *b, bool model)
@@ -25,14 +27,14 @@ static bool is_alike(const Series *a, const Series *b, bool model)
     return a->counts == b->counts && strcmp(a->optimizer, b->optimizer) == 0 && strcmp(a->variant, b->variant) == 0;
 }
 
-/* The place of the series' model among models, or of its optimizer and variant among those, as they first appear. */
+/* The place of the series' model among models or among counts, or of its optimizer and variant among those, as they first appear. */
 static size_t place_of(const StudyFit *fit, const Series *series, bool model)
 {
     size_t place = 0;
     for (const Series *other = fit->series.list; !is_alike(other, series, model); other++) {
-        bool first = !other->counts;
+        bool first = other->counts == series->counts;
         for (const Series *before = fit->series.list; before < other; before++)
-            first &= before->counts || !is_alike(before, other, model);
+            first &= before->counts != series->counts || !is_alike(before, other, model);
         place += first;
     }
     return place;
@@ -40,9 +42,11 @@ static size_t place_of(const StudyFit *fit, const Series *series, bool model)
 
 Style style_of(const StudyFit *fit, const Series *series)
 {
+    size_t model = place_of(fit, series, true);
     if (series->counts)
-        return (Style){"#555555", "(5,4)", 2, 1.6};
-    size_t model = place_of(fit, series, true), dash = place_of(fit, series, false);
+        return (Style){"#555555", count_dashes[model % (sizeof count_dashes / sizeof *count_dashes)],
+                       count_marks[model % (sizeof count_marks / sizeof *count_marks)], 1.6};
+    size_t dash = place_of(fit, series, false);
     return (Style){colours[model % (sizeof colours / sizeof *colours)], dashes[dash % (sizeof dashes / sizeof *dashes)],
                    marks[model % (sizeof marks / sizeof *marks)], strncmp(series->model, "lmu", 3) == 0 ? 2.4 : 1.6};
 }

@@ -15,7 +15,7 @@ typedef struct Example {
     double pause, weight_decay;
     char *out, *run;
     int norm;
-    RealList theta;
+    RealList theta, groups;
     StringList skip, input;
 } Example;
 
@@ -29,7 +29,16 @@ static const Field fields[] = {
     FIELD_REAL_OF(Example, weight_decay, "0.1", 0, 1, NULL, "decay of the weights"),
     FIELD_STRING_OF(Example, out, NULL, "DIR", "where the run is written"),
     FIELD_CHOICE_OF(Example, norm, "layer", "none|layer|rms", "kind of norm"),
-    FIELD_REALS_OF(Example, theta, "32", 1, 4096, "steps", "length of the window, for each layer or for all"),
+    {.name = "theta",
+     .type = FIELD_REALS,
+     .offset = offsetof(Example, theta),
+     .initial = "32",
+     .low = 1,
+     .high = 4096,
+     .unit = "steps",
+     .help = "length of the window, for each layer or for all",
+     .empties = "groups"},
+    FIELD_REALS_OF(Example, groups, "4,8", 1, 4096, "steps", "length of the window for each group"),
     {.name = "skip", .type = FIELD_STRINGS, .offset = offsetof(Example, skip), .initial = "a", .help = "names to skip"},
 };
 static const FieldTable table = {"Example", fields, sizeof fields / sizeof *fields};
@@ -162,6 +171,36 @@ static void test_json_round_trip(void **state)
     fields_free(&table, &b);
 }
 
+static void assert_lists(Example *e, int theta, int groups)
+{
+    assert_int_equal(e->theta.count, theta);
+    assert_int_equal(e->groups.count, groups);
+}
+
+/* theta takes the place of groups, unless both are given, in whichever order. */
+static void test_json_of_rivals(void **state)
+{
+    (void)state;
+    const struct {
+        const char *json;
+        int theta, groups;
+    } files[] = {{"{}", 1, 2},
+                 {"{\"theta\": [5, 6, 7]}", 3, 0},
+                 {"{\"groups\": [5, 6, 7]}", 1, 3},
+                 {"{\"theta\": [5], \"groups\": [5, 6, 7]}", 1, 3},
+                 {"{\"groups\": [5, 6, 7], \"theta\": [5]}", 1, 3},
+                 {"{\"groups\": []}", 1, 0}};
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        Example e;
+        json_t *object = json_loads(files[i].json, 0, NULL);
+        assert_int_equal(fields_init(&table, &e), LMU_OK);
+        assert_int_equal(fields_from_json(&table, &e, "config.json", object), LMU_OK);
+        assert_lists(&e, files[i].theta, files[i].groups);
+        fields_free(&table, &e);
+        json_decref(object);
+    }
+}
+
 static void test_json_refusals(void **state)
 {
     (void)state;
@@ -236,6 +275,13 @@ static void test_command_line(void **state)
     assert_int_equal(parse(&e, &help, WORDS("run", "--out=--odd", "--no-tied", "--shuffle=false")), LMU_OK);
     assert_string_equal(e.out, "--odd");
     assert_false(e.shuffle);
+    assert_lists(&e, 1, 2);
+    release(&e);
+    assert_int_equal(parse(&e, &help, WORDS("run", "--theta", "5,6,7")), LMU_OK);
+    assert_lists(&e, 3, 0);
+    release(&e);
+    assert_int_equal(parse(&e, &help, WORDS("run", "--groups", "4,5,6", "--theta=5")), LMU_OK);
+    assert_lists(&e, 1, 3);
     release(&e);
     assert_int_equal(parse(&e, &help, WORDS("--nonsense", "-h")), LMU_OK);
     assert_true(help);
@@ -307,13 +353,10 @@ static void test_help(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defaults_and_texts),
-        cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_json_round_trip),
-        cmocka_unit_test(test_json_refusals),
-        cmocka_unit_test(test_command_line),
-        cmocka_unit_test(test_command_line_refusals),
-        cmocka_unit_test(test_help),
+        cmocka_unit_test(test_defaults_and_texts),    cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_json_round_trip),       cmocka_unit_test(test_json_of_rivals),
+        cmocka_unit_test(test_json_refusals),         cmocka_unit_test(test_command_line),
+        cmocka_unit_test(test_command_line_refusals), cmocka_unit_test(test_help),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

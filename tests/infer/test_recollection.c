@@ -135,12 +135,14 @@ static void fill_ids(uint32_t *id, int64_t count)
         id[i] = (uint32_t)(40 + i * i % 77);
 }
 
+/* Over the channels whose window reaches that far. */
 static double cosine_at(const MemoryPicture *p, int64_t d)
 {
     float given[64], rebuilt[64];
     assert_true(p->channels <= 64);
     for (int64_t channel = 0; channel < p->channels; channel++) {
-        given[channel] = p->given[channel * p->delays + d];
+        bool reaches = d < p->reach[channel * p->groups / p->channels];
+        given[channel] = reaches ? p->given[channel * p->delays + d] : 0;
         rebuilt[channel] = p->rebuilt[channel * p->delays + d];
     }
     return recollection_cosine(given, rebuilt, p->channels);

@@ -25,6 +25,7 @@ static lmu_status small_config(const LawCase *c, ModelConfig *config)
 {
     TRY(model_config_init(config, c->arch));
     config->theta = (RealList){.count = LAYERS, .value = {c->theta, c->theta / 2}};
+    config->theta_groups.count = 0;
     config->vocabulary = c->vocabulary;
     config->dim = c->d;
     config->layers = LAYERS;
@@ -89,11 +90,12 @@ static const struct {
     const char *name, *arch, *options;
 } chosen[] = {
     {"lmu, 3 heads with scales, relu squared", "lmu", "memory_heads=3 memory_scale=learned memory_activation=relu2"},
-    {"lmu, linear, no projection", "lmu", "memory_activation=none memory_projection=false"},
+    {"lmu-paper, linear, no projection", "lmu-paper", "memory_activation=none memory_projection=false"},
     {"lmu with n-gram heads", "lmu", "recall=2"},
     {"lmu-attention with n-gram heads, window 5", "lmu-attention", "recall=2 window=5"},
-    {"lmu-attention with rotary positions", "lmu-attention", "attention=rope"},
-    {"lmu-attention with rotary positions, window 5", "lmu-attention", "attention=rope heads=2 window=5"},
+    {"lmu, 4 groups of channels", "lmu", "theta=9 theta_groups=2,5,9,20"},
+    {"lmu-attention without positions", "lmu-attention", "attention=plain"},
+    {"lmu-attention without positions, 2 heads, window 5", "lmu-attention", "attention=plain heads=2 window=5"},
     {"transformer with n-gram heads", "transformer", "recall=3"},
     {"lstm with an n-gram head", "lstm", "recall=1 context=7"},
     {"lmu with n-gram heads and table", "lmu", "recall=2 ngram_slots=50"},

@@ -66,6 +66,7 @@ static lmu_status open_model(const char *arch, int64_t context, int64_t window, 
     config.layers = 2;
     config.context = context;
     config.window = window;
+    config.attention = ATTENTION_PLAIN; /* of the hybrid: rotary positions end at 2^31 */
     lmu_status status = model_create(backend, &config, 1, model);
     model_config_free(&config);
     return status;
