@@ -143,6 +143,11 @@ struct Kernels {
     void (*rope_back)(Backend *, int64_t n, int64_t d, int64_t heads, Array y, const Real *angles, const Real *rstd,
                       Array dy, Array dx, bool add);
 
+    /* u [N x 2D]: what is sought by, z, and values v -> y [N x 3D]: queries z_t, keys z_{t-1}, values v_t. state [slots x D], if given:
+     * z of a row's last token so far, 0 before its first; without, rows start from 0. */
+    void (*induction)(Backend *, const Rows *, int64_t d, Array u, Real *state, Array y);
+    void (*induction_back)(Backend *, const Rows *, int64_t d, Array dy, Array du, bool add);
+
     /* -- products ---------------------------------------------------------------------------------------------- */
     /* A result in bfloat16 cannot be added to. */
     void (*product)(Backend *, const Product *, Array a, Array b, const Real *bias, Array c);

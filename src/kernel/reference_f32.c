@@ -8,6 +8,8 @@
 
 #include "kernel/reference/rope.h"
 
+#include "kernel/reference/induction.h"
+
 #include "kernel/reference/product.h"
 
 #include "kernel/reference/int8.h"

@@ -6,6 +6,7 @@
     void simd_pointwise_##variant(Kernels *);                                                                          \
     void simd_norm_##variant(Kernels *);                                                                               \
     void simd_rope_##variant(Kernels *);                                                                               \
+    void simd_induction_##variant(Kernels *);                                                                          \
     void simd_product_##variant(Kernels *);                                                                            \
     void simd_product_bf16_##variant(Kernels *);                                                                       \
     void simd_weight_gradient_##variant(Kernels *);                                                                    \
@@ -24,6 +25,7 @@
         simd_pointwise_##variant(table);                                                                               \
         simd_norm_##variant(table);                                                                                    \
         simd_rope_##variant(table);                                                                                    \
+        simd_induction_##variant(table);                                                                               \
         simd_product_##variant(table);                                                                                 \
         simd_product_bf16_##variant(table);                                                                            \
         simd_weight_gradient_##variant(table);                                                                         \

@@ -3,10 +3,15 @@
 #define LMU_MODEL_ARCHITECTURES_H
 
 #include "model/model.h"
-#include "op/op.h"
+#include "nn/nn.h"
 
 extern const Architecture architecture_lmu, architecture_lmu_paper, architecture_lmu_attention,
     architecture_transformer, architecture_transformer_modern, architecture_lstm;
+
+/* Causal attention as configured. */
+AttentionSpec architecture_attention(const ModelConfig *config);
+/* The angles of its rotary positions. */
+Tensor *architecture_angles(Graph *g, const ModelConfig *config);
 
 /* Those of which every layer has a Legendre memory. */
 bool architecture_is_lmu(const Architecture *arch);

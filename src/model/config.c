@@ -52,8 +52,13 @@ static const Field fields[] = {
         ModelConfig, attention, "plain", ATTENTION_KINDS,
         "causal attention of lmu-attention; plain: without positions; rope: rotary positions, and queries and keys "
         "over their RMS"),
+    FIELD_REAL_OF(ModelConfig, attention_width, "1", 0.01, 64, "times dim",
+                  "channels of causal attention's queries, keys and values (transformers, lmu-attention)"),
+    FIELD_FLAG_OF(ModelConfig, induction, "false",
+                  "causal attention looks for what followed tokens like this one: queries and keys are one projection, "
+                  "and a token's key is that of the token before it (transformers, lmu-attention)"),
     FIELD_COUNT_OF(ModelConfig, heads, "0", 0, 1024, "heads",
-                   "heads of causal attention; 0 means one for every 64 channels (transformers, lmu-attention)"),
+                   "heads of causal attention; 0 means one for every 64 of its channels (transformers, lmu-attention)"),
     FIELD_COUNT_OF(ModelConfig, context, "1024", 1, 1 << 20, "tokens",
                    "tokens that causal attention, which refuses a text beyond them, and n-gram heads reach back over"),
     FIELD_COUNT_OF(
@@ -131,12 +136,21 @@ void model_config_free(ModelConfig *config)
     fields_free(&identity_table, config);
 }
 
+int64_t model_config_channels(const ModelConfig *config)
+{
+    int64_t unit = 2 * (config->heads > 0 ? config->heads : 1);
+    if (config->attention_width == 1)
+        return config->dim;
+    int64_t units = (int64_t)(config->attention_width * (double)config->dim / (double)unit + 0.5);
+    return units > 1 ? units * unit : unit;
+}
+
 int64_t model_config_heads(const ModelConfig *config)
 {
+    int64_t channels = model_config_channels(config), heads = channels / 64;
     if (config->heads > 0)
         return config->heads;
-    int64_t heads = config->dim / 64;
-    while (heads > 1 && config->dim % heads != 0)
+    while (heads > 1 && channels % heads != 0)
         heads--;
     return heads > 1 ? heads : 1;
 }
@@ -184,7 +198,7 @@ lmu_status model_config_check(const ModelConfig *config)
 {
     if (config->vocabulary < 1)
         return error_set(LMU_USAGE, "a model needs a vocabulary");
-    if (config->dim % model_config_heads(config) != 0)
+    if (model_config_channels(config) % model_config_heads(config) != 0)
         return error_set(LMU_USAGE,
                          "%lld channels cannot be shared among %lld attention heads: dim must be a multiple of heads",
                          (long long)config->dim, (long long)config->heads);

@@ -35,16 +35,18 @@ typedef struct ModelConfig {
     int64_t memory_heads;  /* H of implicit attention */
     int memory_scale;      /* MemoryScale */
     bool memory_projection;
-    int init;            /* InitStyle */
-    int norm;            /* NormKind */
-    int feed_forward;    /* FeedForwardKind */
-    double feed_width;   /* F in multiples of dim */
-    int attention;       /* AttentionKind */
-    int64_t heads;       /* of causal attention; 0: one for every 64 channels */
-    int64_t context;     /* tokens that attention reaches back over; in the transformer, its positions */
-    int64_t window;      /* tokens that a token attends to, itself included; 0: all of the context */
-    int64_t recall;      /* orders of n-gram heads; 0: none */
-    int64_t ngram_slots; /* of the table of n-grams; 0: none */
+    int init;               /* InitStyle */
+    int norm;               /* NormKind */
+    int feed_forward;       /* FeedForwardKind */
+    double feed_width;      /* F in multiples of dim */
+    int attention;          /* AttentionKind */
+    double attention_width; /* channels of causal attention in multiples of dim */
+    bool induction;         /* of causal attention: what followed tokens like this one */
+    int64_t heads;          /* of causal attention; 0: one for every 64 channels */
+    int64_t context;        /* tokens that attention reaches back over; in the transformer, its positions */
+    int64_t window;         /* tokens that a token attends to, itself included; 0: all of the context */
+    int64_t recall;         /* orders of n-gram heads; 0: none */
+    int64_t ngram_slots;    /* of the table of n-grams; 0: none */
     double dropout;
 } ModelConfig;
 
@@ -54,7 +56,9 @@ extern const FieldTable model_table;
 /* A configuration with the defaults of an architecture; LMU_USAGE names the known ones. Release with model_config_free. */
 lmu_status model_config_init(ModelConfig *config, const char *arch);
 void model_config_free(ModelConfig *config);
-/* Heads of causal attention, as configured or by the width. */
+/* Channels A of causal attention's queries, keys and values: dim, or with another attention_width a multiple of twice the heads. */
+int64_t model_config_channels(const ModelConfig *config);
+/* Heads of causal attention, as configured or by its channels. */
 int64_t model_config_heads(const ModelConfig *config);
 /* Tokens, its own included, that a token's attention and n-gram heads reach back over. */
 int64_t model_config_reach(const ModelConfig *config);

@@ -1,7 +1,6 @@
 /* The LMU language model: Chilkuri et al. 2021, section 3; and its hybrid, which in every second block, or its only one, has causal
- * attention behind the memory. The memory knows order, so attention needs no positions; it may have them. */
+ * attention behind the memory: by default induction. The memory knows order, so attention needs no positions; it may have them. */
 #include "model/architectures.h"
-#include "nn/nn.h"
 
 static const Activation memory_activations[] = {[MEMORY_GELU] = ACTIVATION_GELU,
                                                 [MEMORY_RELU] = ACTIVATION_RELU,
@@ -19,7 +18,7 @@ LegendreSpec lmu_legendre(const ModelConfig *c, int64_t layer)
 /* Causal attention, with angles for rotary positions or without. */
 static Tensor *attend(Graph *g, const ModelConfig *c, Tensor *angles, Tensor *x /* [N x D] */)
 {
-    AttentionSpec attention = {model_config_heads(c), c->context, c->window};
+    AttentionSpec attention = architecture_attention(c);
     Tensor *a = nn_norm(g, x, (NormKind)c->norm, "attention.norm");
     a = angles ? nn_rope_attention(g, a, angles, &attention, "attention")
                : nn_causal_attention(g, a, &attention, false, "attention");
@@ -54,7 +53,7 @@ static Tensor *stack(Graph *g, const ModelConfig *c, bool hybrid, Tensor *ids, T
     EmbeddingSpec start = {c->recall, model_config_reach(c), c->ngram_slots};
     Tensor *x = op_dropout(g, nn_embedding(g, ids, embedding, &start), c->dropout), *angles = NULL;
     if (hybrid && c->attention == ATTENTION_ROPE)
-        angles = op_rope_angles(g, graph_positions(g), c->dim / model_config_heads(c), ROPE_BASE);
+        angles = architecture_angles(g, c);
     for (int64_t layer = 0; layer < c->layers; layer++) {
         graph_block(g, "layer.%lld", (long long)layer);
         x = block(g, c, layer, hybrid && (layer % 2 == 1 || c->layers == 1), angles, x);
@@ -99,8 +98,9 @@ const Architecture architecture_lmu_paper = {
 
 const Architecture architecture_lmu_attention = {
     .name = "lmu-attention",
-    .summary = "the LMU with causal attention in every second block, with rotary positions or none",
-    .defaults = LMU_DEFAULTS " attention=rope",
+    .summary =
+        "the LMU with causal attention in every second block, which looks for what followed tokens like this one",
+    .defaults = LMU_DEFAULTS " attention=rope attention_width=0.5 induction=true",
     .causal = true,
     .build = build_hybrid,
 };

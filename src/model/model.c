@@ -28,6 +28,20 @@ const Architecture *architecture_find(const char *name)
     return NULL;
 }
 
+AttentionSpec architecture_attention(const ModelConfig *config)
+{
+    return (AttentionSpec){.channels = model_config_channels(config),
+                           .heads = model_config_heads(config),
+                           .context = config->context,
+                           .window = config->window,
+                           .induction = config->induction};
+}
+
+Tensor *architecture_angles(Graph *g, const ModelConfig *config)
+{
+    return op_rope_angles(g, graph_positions(g), model_config_channels(config) / model_config_heads(config), ROPE_BASE);
+}
+
 /* The hidden states and the tied table. */
 static Tensor *model_body(Graph *g, const Model *model, Tensor **embedding)
 {

@@ -1,14 +1,13 @@
 /* The transformer language model in the style of GPT-2 (Radford et al. 2019): learned positions, norm before each part, and the
  * baseline that the LMU is held against. */
 #include "model/architectures.h"
-#include "nn/nn.h"
 
 static Tensor *block(Graph *g, const ModelConfig *c, Tensor *x /* [N x D] */)
 {
     FeedForward feed = {.kind = (FeedForwardKind)c->feed_forward,
                         .width = (int64_t)(c->feed_width * (double)c->dim + 0.5),
                         .dropout = c->dropout};
-    AttentionSpec attention = {model_config_heads(c), c->context, c->window};
+    AttentionSpec attention = architecture_attention(c);
     NormKind norm = (NormKind)c->norm;
 
     Tensor *a = nn_causal_attention(g, nn_norm(g, x, norm, "attention.norm"), &attention, true, "attention");

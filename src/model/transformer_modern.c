@@ -1,7 +1,6 @@
 /* The transformer language model as it is built today: rotary positions (Su et al. 2021), queries and keys of unit RMS (Henry et al.
  * 2020), RMS norms, no biases, and branches that start by adding nothing to the residual stream. */
 #include "model/architectures.h"
-#include "nn/nn.h"
 
 static Tensor *block(Graph *g, const ModelConfig *c, Tensor *x /* [N x D] */, Tensor *angles)
 {
@@ -9,7 +8,7 @@ static Tensor *block(Graph *g, const ModelConfig *c, Tensor *x /* [N x D] */, Te
                         .width = (int64_t)(c->feed_width * (double)c->dim + 0.5),
                         .dropout = c->dropout,
                         .unbiased = true};
-    AttentionSpec attention = {model_config_heads(c), c->context, c->window};
+    AttentionSpec attention = architecture_attention(c);
     NormKind norm = (NormKind)c->norm;
 
     Tensor *a = nn_norm(g, x, norm, "attention.norm");
@@ -21,7 +20,7 @@ static Tensor *block(Graph *g, const ModelConfig *c, Tensor *x /* [N x D] */, Te
 static Tensor *build(Graph *g, const ModelConfig *c, Tensor *ids, Tensor *embedding)
 {
     EmbeddingSpec start = {c->recall, model_config_reach(c), c->ngram_slots};
-    Tensor *angles = op_rope_angles(g, graph_positions(g), c->dim / model_config_heads(c), ROPE_BASE);
+    Tensor *angles = architecture_angles(g, c);
     Tensor *x = op_dropout(g, nn_embedding(g, ids, embedding, &start), c->dropout);
     for (int64_t layer = 0; layer < c->layers; layer++) {
         graph_block(g, "layer.%lld", (long long)layer);

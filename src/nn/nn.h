@@ -47,18 +47,23 @@ typedef struct ImplicitLayer {
 Tensor *nn_implicit_attention(Graph *g, Tensor *x, const LegendreSpec *legendre, const ImplicitLayer *layer,
                               const char *name);
 
-/* How far causal attention goes. */
+/* What causal attention is made of, and how far it goes. */
 typedef struct AttentionSpec {
+    int64_t channels; /* A, of queries, keys and values, which the heads share */
     int64_t heads;
     int64_t context; /* without a window: the tokens that a text may have */
     int64_t window;  /* tokens that a token attends to, itself included; 0: all before it */
+    bool induction;  /* queries and keys are one projection, see op_induction */
 } AttentionSpec;
-/* Causal softmax attention: NAME.qkv [3D x D] and NAME.out [D x D], with biases if `bias`. State: keys and values of up to
- * `window`, or else `context`, tokens a row. */
+/* Causal softmax attention: NAME.qkv [3A x D], or with induction NAME.zv [2A x D], and NAME.out [D x A], with biases if `bias`. State:
+ * keys and values of up to `window`, or else `context`, tokens a row, and with induction the latest query. */
 Tensor *nn_causal_attention(Graph *g, Tensor *x, const AttentionSpec *spec, bool bias, const char *name);
 
+/* The first step of both: what op_causal_attention takes [N x 3A], in the scope of the caller. */
+Tensor *nn_attention_inputs(Graph *g, Tensor *x, const AttentionSpec *spec, bool bias);
+
 #define ROPE_BASE 10000 /* of rotary positions (Su et al. 2021) */
-/* The same without positions in x and without biases: queries and keys are normalised and turned by op_rope. angles [N x D/H] of
+/* The same without positions in x and without biases: queries and keys are normalised and turned by op_rope. angles [N x A/H] of
  * op_rope_angles. The state holds the keys as turned. */
 Tensor *nn_rope_attention(Graph *g, Tensor *x, Tensor *angles, const AttentionSpec *spec, const char *name);
 

@@ -58,6 +58,10 @@ Tensor *op_rope_angles(Graph *g, Tensor *positions, int64_t channels, double bas
 /* qkv [N x 3D], angles [N x D/H] -> [N x 3D]: each head's queries and keys over their RMS (no gain, epsilon 1e-5), turned by the angles;
  * values as they are. Scores of the two then depend on distance, not on place, and lie within +-sqrt(D/H). */
 Tensor *op_rope(Graph *g, Tensor *qkv, Tensor *angles, int64_t heads);
+/* u [N x 2D], z and values, -> qkv [N x 3D] in which z is the query of its token and the key of the token behind it, so that attention
+ * finds what followed tokens like this one: induction (Olsson et al. 2022) that need not be learned, by keys that are shifted (Xu et
+ * al. 2024) and shared with the queries (Kitaev et al. 2020). The key of a text's first token is 0; state [D] a row: the latest z. */
+Tensor *op_induction(Graph *g, Tensor *u);
 /* qkv [N x 3D] -> softmax attention of H heads to this and all earlier tokens of the row [N x D]; the state holds the keys and
  * values of up to `context` tokens a row, beyond which a run is refused. With a window (0: none) a token attends to itself and
  * the window-1 tokens before it, the state holds as many, and rows have no end. */

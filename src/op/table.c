@@ -15,6 +15,7 @@ const Operator *const operators[] = {
     &operator_implicit_states,
     &operator_rope_angles,
     &operator_rope,
+    &operator_induction,
     &operator_causal_attention,
     &operator_lstm,
     &operator_last,

@@ -155,6 +155,11 @@ static Tensor *apply_rope(LawModel *m, Tensor *x)
     return op_rope(m->g, x, op_rope_angles(m->g, graph_positions(m->g), c->d / 3 / c->heads, 10000), c->heads);
 }
 
+static Tensor *apply_induction(LawModel *m, Tensor *x)
+{
+    return op_induction(m->g, x);
+}
+
 static Tensor *apply_last(LawModel *m, Tensor *x)
 {
     return op_last(m->g, x);
@@ -213,6 +218,7 @@ static Tensor *apply_block(LawModel *m, Tensor *ids)
 #define LSTM .op = &operator_lstm, .apply = apply_lstm
 #define ROPE_ANGLES .op = &operator_rope_angles, .apply = apply_rope_angles, .takes_ids = true
 #define ROPE .op = &operator_rope, .apply = apply_rope
+#define INDUCTION .op = &operator_induction, .apply = apply_induction
 #define LAST .op = &operator_last, .apply = apply_last
 #define LOSS .op = &operator_cross_entropy, .apply = apply_cross_entropy
 #define BLOCK .apply = apply_block, .takes_ids = true
@@ -282,6 +288,8 @@ const LawCase law_cases[] = {
     {"rotary angles", ROPE_ANGLES, .d = 14, .theta = 10000},
     {"rotary positions", ROPE, .d = 3 * 2, .heads = 1},
     {"rotary positions of 3 heads", ROPE, .d = 3 * 30, .heads = 3},
+    {"induction", INDUCTION, .d = 2 * 7},
+    {"induction of 33", INDUCTION, .d = 2 * 33},
     {"last", LAST, .d = 19},
     {"cross-entropy", LOSS, .d = 7, .vocabulary = 11},
     {"cross-entropy of 517", LOSS, .d = 33, .vocabulary = 517},
@@ -330,6 +338,7 @@ const LawCase law_larger[] = {
     {"causal attention, window 150", CAUSAL, .d = 3 * 66, .heads = 3, .context = 1, .window = 150},
     {"rotary angles", ROPE_ANGLES, .d = 62, .theta = 500},
     {"rotary positions", ROPE, .d = 3 * 132, .heads = 2},
+    {"induction", INDUCTION, .d = 2 * 131},
     {"cross-entropy", LOSS, .d = 131, .vocabulary = 517},
     {"block", BLOCK, .d = 48, .vocabulary = 517, .order = 8, .reduced = 8, .theta = 32, .heads = 3, .context = 400},
     {0},

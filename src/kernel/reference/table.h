@@ -4,6 +4,7 @@
 .copy = copy, .scale = scale, .sum = sum, .multiply = multiply, .activate = activate, .activate_back = activate_back,
 .dropout = dropout, .norm = norm, .norm_back = norm_back, .norm_back_parameters = norm_back_parameters,
 .rope_angles = rope_angles, .rope = rope, .rope_back = rope_back,
+.induction = induction, .induction_back = induction_back,
 .product = product, .product_workspace = product_workspace, .to_bf16 = to_bf16, .column_sum = column_sum, .packed_bytes = packed_bytes, .pack = pack, .product_rows = product_rows,
 .packed_bytes_bf16 = packed_bytes_bf16, .pack_bf16 = pack_bf16, .product_rows_bf16 = product_rows_bf16,
 .product_rows_bf16_workspace = product_rows_bf16_workspace,

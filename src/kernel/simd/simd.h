@@ -9,6 +9,7 @@ void VARIANT_NAME(simd_normal)(void); /* fills the table behind normal_vec */
 void VARIANT_NAME(simd_pointwise)(Kernels *table);
 void VARIANT_NAME(simd_norm)(Kernels *table);
 void VARIANT_NAME(simd_rope)(Kernels *table);
+void VARIANT_NAME(simd_induction)(Kernels *table);
 void VARIANT_NAME(simd_product)(Kernels *table);
 void VARIANT_NAME(simd_product_bf16)(Kernels *table);
 void VARIANT_NAME(simd_weight_gradient)(Kernels *table);
