@@ -239,9 +239,9 @@ static bool name_ends(const char *name, const char *end)
 /* By name: whatever is new in an architecture has to be put here by hand. Those that are no part of a block are not hidden. */
 static bool moved_by_name(const char *name)
 {
-    static const char *const ends[] = {".attention.qkv.weight", ".input.weight", ".recurrent.weight",
-                                       ".out.weight",           ".up.weight",    ".gate.weight",
-                                       ".down.weight"};
+    static const char *const ends[] = {".attention.qkv.weight", ".attention.zv.weight", ".input.weight",
+                                       ".recurrent.weight",     ".out.weight",          ".up.weight",
+                                       ".gate.weight",          ".down.weight"};
     for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
         if (name_ends(name, ends[i]))
             return true;
