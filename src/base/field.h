@@ -52,8 +52,9 @@ typedef struct Field {
     const char *choices; /* FIELD_CHOICE: "a|b|c" */
     const char *unit;    /* "channels", "FILE", "tokens": shown after the option in help */
     const char *help;    /* one sentence, no full stop */
-    const char
-        *empties;    /* a FIELD_REALS of the table that becomes empty where this field is given and that one is not */
+    const char *
+        empties; /* a FIELD_REALS of the table that says the same otherwise: empty where this field is given and it is not; of the
+                   * two a command line gives one */
     bool positional; /* filled by arguments that are no options, in table order; FIELD_STRINGS takes the rest */
     bool required;
 } Field;

@@ -146,15 +146,20 @@ static lmu_status parser_require(const Parser *parser)
 }
 
 /* Empties the lists in whose place something was given. */
-static void parser_empty(const Parser *parser)
+static lmu_status parser_empty(const Parser *parser)
 {
     FieldSlot slot;
     for (size_t i = 0; parser_slot(parser, i, &slot); i++) {
         const Field *rival = field_rival(slot.table, slot.field);
         const bool *given = &parser->given[i];
-        if (rival && *given && !given[rival - slot.field])
-            field_empty(rival, slot.values);
+        if (!rival || !*given)
+            continue;
+        if (given[rival - slot.field])
+            return error_set(LMU_USAGE, "%s and %s are two ways to say one thing: give one of them",
+                             option_name("--", slot.field->name).text, option_name("--", rival->name).text);
+        field_empty(rival, slot.values);
     }
+    return LMU_OK;
 }
 
 static bool asks_for_help(int argc, char *const *argv)
@@ -189,7 +194,7 @@ lmu_status fields_parse(const FieldGroup *groups, size_t count, int argc, char *
     if (status == LMU_OK)
         status = parser_require(&parser);
     if (status == LMU_OK)
-        parser_empty(&parser);
+        status = parser_empty(&parser);
     free(parser.given);
     return status;
 }

@@ -148,9 +148,10 @@ int64_t model_config_channels(const ModelConfig *config)
 int64_t model_config_heads(const ModelConfig *config)
 {
     int64_t channels = model_config_channels(config), heads = channels / 64;
+    bool pairs = config->attention == ATTENTION_ROPE || config->attention_width != 1; /* rope turns pairs of channels */
     if (config->heads > 0)
         return config->heads;
-    while (heads > 1 && channels % heads != 0)
+    while (heads > 1 && channels % (pairs ? 2 * heads : heads) != 0)
         heads--;
     return heads > 1 ? heads : 1;
 }
@@ -198,6 +199,11 @@ lmu_status model_config_check(const ModelConfig *config)
 {
     if (config->vocabulary < 1)
         return error_set(LMU_USAGE, "a model needs a vocabulary");
+    if (config->attention_width != 1 && config->attention_width * (double)config->dim < (double)config->heads)
+        return error_set(LMU_USAGE,
+                         "an attention_width of %g times %lld channels is less than a channel for each of %lld heads: "
+                         "choose fewer heads or a larger width",
+                         config->attention_width, (long long)config->dim, (long long)config->heads);
     if (model_config_channels(config) % model_config_heads(config) != 0)
         return error_set(LMU_USAGE,
                          "%lld channels cannot be shared among %lld attention heads: dim must be a multiple of heads",
@@ -231,7 +237,9 @@ static lmu_status read_config(const char *path, bool draft, ModelConfig *config)
     json_object_del(body, "arch");
     json_object_del(body, "vocabulary");
     ATTEMPT(fields_from_json(&model_table, config, path, body));
-    if (config_check_memory(config) != LMU_OK)
+    bool says = json_object_get(body, "theta") || json_object_get(body, "theta_groups") ||
+                json_object_get(body, "memory_heads");
+    if ((says || !draft) && config_check_memory(config) != LMU_OK) /* a draft's other keys may be overridden yet */
         status = error_prefix(LMU_FORMAT, "%s: ", path);
 done:
     json_decref(json);

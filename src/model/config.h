@@ -42,7 +42,7 @@ typedef struct ModelConfig {
     int attention;          /* AttentionKind */
     double attention_width; /* channels of causal attention in multiples of dim */
     bool induction;         /* of causal attention: what followed tokens like this one */
-    int64_t heads;          /* of causal attention; 0: one for every 64 channels */
+    int64_t heads;          /* of causal attention; 0: one for every 64 of its channels */
     int64_t context;        /* tokens that attention reaches back over; in the transformer, its positions */
     int64_t window;         /* tokens that a token attends to, itself included; 0: all of the context */
     int64_t recall;         /* orders of n-gram heads; 0: none */
@@ -56,7 +56,8 @@ extern const FieldTable model_table;
 /* A configuration with the defaults of an architecture; LMU_USAGE names the known ones. Release with model_config_free. */
 lmu_status model_config_init(ModelConfig *config, const char *arch);
 void model_config_free(ModelConfig *config);
-/* Channels A of causal attention's queries, keys and values: dim, or with another attention_width a multiple of twice the heads. */
+/* Channels A of causal attention's queries, keys and values: dim, or with another attention_width the nearest multiple of twice the heads,
+ * and of 2 where their number is left to the width. */
 int64_t model_config_channels(const ModelConfig *config);
 /* Heads of causal attention, as configured or by its channels. */
 int64_t model_config_heads(const ModelConfig *config);

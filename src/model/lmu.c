@@ -77,7 +77,7 @@ bool architecture_is_lmu(const Architecture *arch)
     return arch->build == build || arch->build == build_hybrid;
 }
 
-/* Of what docs/results.md lists under Ablations, that which helped and costs little. */
+/* What docs/results.md makes of its ablations. */
 #define LMU_DEFAULTS "theta_groups=4,8,32,128 norm=rms init=zero"
 
 const Architecture architecture_lmu = {

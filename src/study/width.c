@@ -12,11 +12,12 @@ lmu_status count_parameters(Backend *backend, const ModelConfig *config, int64_t
     return LMU_OK;
 }
 
-/* Heads must share the channels. */
+/* The heads of both kinds must share the channels, and so must groups. */
 static int64_t width_step(const ModelConfig *config, int64_t multiple)
 {
-    int64_t step = multiple;
-    while (config->heads > 0 && step % config->heads != 0)
+    int64_t step = multiple, heads = config->heads > 0 ? config->heads : 1;
+    int64_t groups = config->theta_groups.count > 0 ? config->theta_groups.count : 1;
+    while (step % heads != 0 || step % config->memory_heads != 0 || step % groups != 0)
         step += multiple;
     return step;
 }

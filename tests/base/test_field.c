@@ -280,7 +280,7 @@ static void test_command_line(void **state)
     assert_int_equal(parse(&e, &help, WORDS("run", "--theta", "5,6,7")), LMU_OK);
     assert_lists(&e, 3, 0);
     release(&e);
-    assert_int_equal(parse(&e, &help, WORDS("run", "--groups", "4,5,6", "--theta=5")), LMU_OK);
+    assert_int_equal(parse(&e, &help, WORDS("run", "--groups", "4,5,6")), LMU_OK);
     assert_lists(&e, 1, 3);
     release(&e);
     assert_int_equal(parse(&e, &help, WORDS("--nonsense", "-h")), LMU_OK);
@@ -308,6 +308,8 @@ static void test_command_line_refusals(void **state)
         {WORDS("run", "--dim="), "--dim: an empty value; a whole number (such as 8000, 1.5k or 20M) is expected"},
         {WORDS("run", "--no-dim"), "unknown option --no-dim; see --help"},
         {WORDS("run", "--no-tied=1"), "--no-tied: takes no value"},
+        {WORDS("run", "--groups", "4,5", "--theta=5"),
+         "--theta and --groups are two ways to say one thing: give one of them"},
         {WORDS("--tied"), "RUN is missing: the run"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {

@@ -20,6 +20,9 @@ settings 1 'model.json: key "dim": 0 is out of range; it goes from 1 to 65536' '
 settings 1 'model.json: key "dim" is not a whole number' '{"dim": "eight"}'
 settings 1 'model.json: key "theta" is not a list of numbers' '{"theta": 32}'
 settings 1 'model.json: theta has 3 values for 4 layers: give one, or one for each layer' '{"theta": [1, 2, 3]}'
+settings 1 'model.json: 50 channels cannot be divided into the 4 groups of theta_groups' '{"dim": 50, "theta_groups": [4, 8, 32, 128]}'
+settings 2 '50 channels cannot be divided into the 4 groups of theta_groups' '{"dim": 50}' # which a --dim might mend
+settings 2 'less than a channel for each of 9 heads' '{"arch": "lmu-attention", "dim": 16, "heads": 9}'
 settings 1 'model.json: theta has 0 values' '{"theta": []}'
 settings 1 'model.json: key "vocabulary" is 0; it goes from 1 to 16777216' '{"vocabulary": 0}'
 settings 1 'model.json: not valid JSON at line 1' '{"dim": 8'
@@ -34,7 +37,8 @@ refuse 2 "there is no architecture lmo (did you mean lmu?); known: lmu, " --arch
 refuse 2 "theta has 3 values for 4 layers: give one, or one for each layer" --data "$work/data" --theta 1,2,3
 refuse 2 "128 channels cannot be divided into the 3 groups of theta_groups: dim must be a multiple" --data "$work/data" \
     --theta-groups 1,2,3
-refuse 2 "theta gives each layer a window and theta_groups each group of channels: give one of the two" --data "$work/data" \
+refuse 2 "--theta and --theta-groups are two ways to say one thing: give one of them" --data "$work/data" --theta 8 --theta-groups 4,16
+settings 1 'theta gives each layer a window and theta_groups each group of channels: give one of the two' '{"theta": [1, 2, 3, 4], "theta_groups": [4, 16]}'
     --theta 1,2,3,4 --theta-groups 4,16
 refuse 2 "128 channels cannot be divided among the 3 heads of memory_heads: dim must be a multiple" --data "$work/data" \
     --memory-heads 3
