@@ -170,7 +170,7 @@ losses() {
     sed -n 's/.*"kind":"\(train\|valid\)".*"loss":\([0-9.]*\),.*/\2/p' "$1/metrics.jsonl"
 }
 for form in fused recurrent chunked fft; do
-    train 0 "held-out text: " $model --theta-groups 4,16 --memory-heads 4 --memory-scale learned --data "$work/data" --length 50 --batch 3 --tokens 3k --log-every 1 --compute f32 \
+    train 0 "held-out text: " --dim 16 --layers 2 --order 4 --theta-groups 4,16 --memory-heads 4 --memory-scale learned --data "$work/data" --length 50 --batch 3 --tokens 3k --log-every 1 --compute f32 \
         --memory $form --out "$work/$form"
     paste <(losses "$work/fused") <(losses "$work/$form") | awk '{ d = $1 - $2; if (d < 0) d = -d; if (d > worst) worst = d }
         END { exit !(NR >= 20 && worst < 1e-4) }' || complain "--memory $form: other losses than fused: $(losses "$work/$form" | paste -s)"

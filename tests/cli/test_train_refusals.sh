@@ -39,7 +39,6 @@ refuse 2 "128 channels cannot be divided into the 3 groups of theta_groups: dim 
     --theta-groups 1,2,3
 refuse 2 "--theta and --theta-groups are two ways to say one thing: give one of them" --data "$work/data" --theta 8 --theta-groups 4,16
 settings 1 'theta gives each layer a window and theta_groups each group of channels: give one of the two' '{"theta": [1, 2, 3, 4], "theta_groups": [4, 16]}'
-    --theta 1,2,3,4 --theta-groups 4,16
 refuse 2 "128 channels cannot be divided among the 3 heads of memory_heads: dim must be a multiple" --data "$work/data" \
     --memory-heads 3
 refuse 2 "no budget: give --tokens or --time" $tiny --tokens 0 --time 0
