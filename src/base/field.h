@@ -52,10 +52,8 @@ typedef struct Field {
     const char *choices; /* FIELD_CHOICE: "a|b|c" */
     const char *unit;    /* "channels", "FILE", "tokens": shown after the option in help */
     const char *help;    /* one sentence, no full stop */
-    const char *
-        empties; /* a FIELD_REALS of the table that says the same otherwise: empty where this field is given and it is not; of the
-                   * two a command line gives one */
-    bool positional; /* filled by arguments that are no options, in table order; FIELD_STRINGS takes the rest */
+    const char *empties; /* a list that says the same in another way; see fields_parse */
+    bool positional;     /* filled by arguments that are no options, in table order; FIELD_STRINGS takes the rest */
     bool required;
 } Field;
 
@@ -106,7 +104,7 @@ const Field *fields_find(const FieldTable *table, const char *name);
 void field_format(const Field *field, const void *values, char *out, size_t size);
 
 /* Reads an object: unknown keys, wrong types and values out of range are LMU_FORMAT naming origin and key; missing keys
- * keep their value. */
+ * keep their value, but a list becomes empty whose place another key takes (Field.empties). */
 lmu_status fields_from_json(const FieldTable *table, void *values, const char *origin, const json_t *object);
 /* Adds every non-positional field to an object, but numbers that have no default and were never set. */
 lmu_status fields_to_json(const FieldTable *table, const void *values, json_t *object);
@@ -116,7 +114,8 @@ lmu_status fields_differing(const FieldTable *table, const void *values, void *d
 
 /* Parses a command line (argv[0] is skipped) into several groups: "--name value", "--name=value", "--flag", "--no-flag", "--"
  * ends options; a negative number is a value. LMU_USAGE: unknown option (nearest named), value missing or bad, a
- * required field that was not given, an argument too many. *help is set, and nothing more is checked, on --help or -h. */
+ * required field that was not given, an argument too many. A field with `empties` takes the place of that FIELD_REALS of its table:
+ * given, it leaves the list empty, and both together are LMU_USAGE. *help is set, and nothing more is checked, on --help or -h. */
 lmu_status fields_parse(const FieldGroup *groups, size_t count, int argc, char *const *argv, bool *help);
 
 /* The options of the groups as the body of --help, and as a Markdown table. */

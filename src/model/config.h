@@ -70,7 +70,8 @@ lmu_status model_config_check(const ModelConfig *config);
 /* From a checkpoint's config.json: what the file says, over the table's defaults, since an option that is younger than the file was
  * off then, whatever the architecture has chosen since. Initialises the configuration; LMU_FORMAT names file and key. */
 lmu_status model_config_read(const char *path, ModelConfig *config);
-/* From a file that a user wrote, over the architecture's defaults: arch is "lmu" unless it is there, and the vocabulary, which comes from the tokenizer, may be left out. */
+/* From a file that a user wrote, over the architecture's defaults: arch is "lmu" unless it is there, and the vocabulary, which comes from
+ * the tokenizer, may be left out. */
 lmu_status model_config_read_draft(const char *path, ModelConfig *config);
 lmu_status model_config_to_json(const ModelConfig *config, json_t **out);
 

@@ -362,6 +362,48 @@ static void ropes(void **state)
     backend_close(b);
 }
 
+/* Induction moves rounded numbers as they are; only a sum of two gradients is rounded. Rows of 3, 0 and 2 tokens, the state in float. */
+static void inductions(void **state)
+{
+    (void)state;
+    enum { N = 5, D = 37, IN = N * 2 * D, OUT = N * 3 * D };
+    static uint16_t u[IN], y[OUT], du[IN];
+    static float wide[IN], expected[OUT], gradient[IN], kept[3 * D], kept_expected[3 * D];
+    const int64_t offset[] = {0, 3, 3, 5}, slot[] = {2, 0, 1}, none[3] = {0}, chunk[4] = {0};
+    Rows rows = {3, N, offset, none, slot, none, chunk};
+    Backend *b;
+    assert_int_equal(backend_open(BACKEND_CPU, 2, false, &b), LMU_OK);
+    float *numbers = normal_numbers(IN + 3 * D, 12);
+    MachineIsa best = machine_isa();
+    for (MachineIsa isa = ISA_BASE; isa <= best; isa++) {
+        Kernels table = kernels_reference_f32;
+        kernels_simd_override(&table, isa);
+        table.to_bf16(b, IN, (const Real *)numbers, u);
+        for (int i = 0; i < IN; i++)
+            wide[i] = widened(u[i]);
+        table.to_bf16(b, 3 * D, (const Real *)(numbers + IN), y);
+        for (int i = 0; i < 3 * D; i++)
+            kept[i] = kept_expected[i] = widened(y[i]);
+        table.induction(b, &rows, D, (Array){u, true}, (Real *)kept, (Array){y, true});
+        kernels_reference_f32.induction(b, &rows, D, array_of((Real *)wide), (Real *)kept_expected,
+                                        array_of((Real *)expected));
+        for (int i = 0; i < OUT; i++)
+            assert_true(widened(y[i]) == expected[i]);
+        assert_memory_equal(kept, kept_expected, sizeof kept);
+        for (int add = 0; add < 2; add++) {
+            memcpy(du, u, sizeof du);
+            memcpy(gradient, wide, sizeof gradient);
+            table.induction_back(b, &rows, D, (Array){y, true}, (Array){du, true}, add);
+            kernels_reference_f32.induction_back(b, &rows, D, array_of((Real *)expected), array_of((Real *)gradient),
+                                                 add);
+            for (int i = 0; i < IN; i++)
+                assert_true(fabsf(widened(du[i]) - gradient[i]) <= 0x1.1p-8f * fabsf(gradient[i]) + 1e-6f);
+        }
+    }
+    free(numbers);
+    backend_close(b);
+}
+
 static void other_backends_refuse(void **state)
 {
     (void)state;
@@ -377,8 +419,13 @@ static void other_backends_refuse(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(rounding),    cmocka_unit_test(products), cmocka_unit_test(rows),
-        cmocka_unit_test(activations), cmocka_unit_test(ropes),    cmocka_unit_test(other_backends_refuse),
+        cmocka_unit_test(rounding),
+        cmocka_unit_test(products),
+        cmocka_unit_test(rows),
+        cmocka_unit_test(activations),
+        cmocka_unit_test(ropes),
+        cmocka_unit_test(inductions),
+        cmocka_unit_test(other_backends_refuse),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -117,6 +117,7 @@ BAD_BUILD(context_0, op_causal_attention(g, x, 1, 0, 0))
 BAD_BUILD(angles_of_numbers, op_rope_angles(g, x, 2, 10000))
 BAD_BUILD(angles_of_odd_heads, op_rope_angles(g, graph_positions(g), 3, 10000))
 BAD_BUILD(rope_of_other_heads, op_rope(g, x, op_rope_angles(g, graph_positions(g), 2, 10000), 2))
+BAD_BUILD(induction_of_an_odd_number, op_induction(g, op_linear(g, x, weight(g, "w", 2, 5, 6), NULL)))
 BAD_BUILD(last_of_last, op_last(g, op_last(g, x)))
 BAD_BUILD(head_of_other_width, op_cross_entropy(g, x, weight(g, "head", 2, 5, 7), graph_targets(g)))
 BAD_BUILD(targets_as_numbers, op_cross_entropy(g, x, weight(g, "head", 2, 5, 6), x))
@@ -161,6 +162,7 @@ static const struct {
     {angles_of_numbers, LMU_USAGE, "rotary positions are made of integers"},
     {angles_of_odd_heads, LMU_USAGE, "a head of 3 channels cannot be paired"},
     {rope_of_other_heads, LMU_USAGE, "of H heads (2)"},
+    {induction_of_an_odd_number, LMU_USAGE, "induction takes u"},
     {last_of_last, LMU_USAGE, "last takes x"},
     {head_of_other_width, LMU_USAGE, "cross-entropy takes"},
     {targets_as_numbers, LMU_USAGE, "cross-entropy takes"},
