@@ -4,8 +4,8 @@
 Tensor *nn_attention_inputs(Graph *g, Tensor *x, const AttentionSpec *spec, bool bias)
 {
     if (spec->induction)
-        return op_induction(g, nn_linear(g, x, 2 * spec->channels, bias, "zv"));
-    return nn_linear(g, x, 3 * spec->channels, bias, "qkv");
+        return op_induction(g, nn_linears(g, x, 2, spec->channels, bias, "zv"));
+    return nn_linears(g, x, 3, spec->channels, bias, "qkv");
 }
 
 Tensor *nn_causal_attention(Graph *g, Tensor *x, const AttentionSpec *spec, bool bias, const char *name)

@@ -3,15 +3,22 @@
 
 #include "nn/nn.h"
 
-static Tensor *linear_layer(Graph *g, Tensor *x, int64_t dim, bool bias, ParamRole role, const char *name)
+Tensor *nn_stacked(Tensor *weight, int maps)
+{
+    if (weight)
+        weight->param->maps = maps;
+    return weight;
+}
+
+static Tensor *linear_layer(Graph *g, Tensor *x, int maps, int64_t dim, bool bias, ParamRole role, const char *name)
 {
     if (!graph_ready(g, 1, &x))
         return NULL;
-    int64_t inputs = x->shape[x->rank - 1];
+    int64_t inputs = x->shape[x->rank - 1], rows = maps * dim;
     Init init = {INIT_UNIFORM, 1 / sqrt((double)inputs)};
     graph_scope(g, "%s", name);
-    Tensor *weight = graph_param(g, "weight", 2, (int64_t[]){dim, inputs}, init, role);
-    Tensor *offset = bias ? graph_param(g, "bias", 1, &dim, init, PARAM_VECTOR) : NULL;
+    Tensor *weight = nn_stacked(graph_param(g, "weight", 2, (int64_t[]){rows, inputs}, init, role), maps);
+    Tensor *offset = bias ? graph_param(g, "bias", 1, &rows, init, PARAM_VECTOR) : NULL;
     Tensor *y = op_linear(g, x, weight, offset);
     graph_scope_end(g);
     return y;
@@ -19,12 +26,17 @@ static Tensor *linear_layer(Graph *g, Tensor *x, int64_t dim, bool bias, ParamRo
 
 Tensor *nn_linear(Graph *g, Tensor *x, int64_t dim, bool bias, const char *name)
 {
-    return linear_layer(g, x, dim, bias, PARAM_MATRIX, name);
+    return linear_layer(g, x, 1, dim, bias, PARAM_MATRIX, name);
+}
+
+Tensor *nn_linears(Graph *g, Tensor *x, int maps, int64_t dim, bool bias, const char *name)
+{
+    return linear_layer(g, x, maps, dim, bias, PARAM_MATRIX, name);
 }
 
 Tensor *nn_projection(Graph *g, Tensor *x, int64_t dim, bool bias, const char *name)
 {
-    return linear_layer(g, x, dim, bias, PARAM_BRANCH, name);
+    return linear_layer(g, x, 1, dim, bias, PARAM_BRANCH, name);
 }
 
 #define NGRAM_ORDERS 2

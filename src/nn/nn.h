@@ -20,7 +20,13 @@ Tensor *nn_embedding(Graph *g, Tensor *ids, Tensor *table, const EmbeddingSpec *
 /* NAME.weight [dim x inputs], NAME.bias [dim] if `bias`. */
 Tensor *nn_linear(Graph *g, Tensor *x, int64_t dim, bool bias, const char *name);
 
-/* The same at the end of a branch that is added to the residual stream: how the weight starts is for the model's --init to say. */
+/* As many of them as `maps` in one matrix [maps dim x inputs] and with it one product, which an optimiser of matrices takes apart. */
+Tensor *nn_linears(Graph *g, Tensor *x, int maps, int64_t dim, bool bias, const char *name);
+
+/* Says of a weight that it is as many maps, one above another; the weight. */
+Tensor *nn_stacked(Tensor *weight, int maps);
+
+/* The same as nn_linear at the end of a branch that is added to the residual stream: how the weight starts is for the model's --init to say. */
 Tensor *nn_projection(Graph *g, Tensor *x, int64_t dim, bool bias, const char *name);
 
 /* NAME.weight [D] and, for NORM_LAYER, NAME.bias [D]; x itself for NORM_NONE. */

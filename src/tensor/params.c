@@ -87,6 +87,7 @@ static lmu_status params_add(Params *params, const char *name, int rank, const i
     param->offset = params->length;
     param->init = init;
     param->role = role;
+    param->maps = 1;
     params->length += padded;
     if (role != PARAM_COUNTS) {
         params->learnt += padded;

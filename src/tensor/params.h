@@ -38,6 +38,7 @@ typedef struct Param {
     int64_t offset; /* in the vectors, in numbers; a multiple of 16 */
     Init init;
     ParamRole role;
+    int maps; /* linear maps of one input, of as many rows each, that stand one above another in a matrix: queries, keys, values */
     Int8Matrix int8; /* of a matrix in bytes, which is in no vector; else of no rows */
 } Param;
 

@@ -33,6 +33,16 @@ static int64_t greatest_side(const Param *param)
     return param->shape[0] > param->shape[1] ? param->shape[0] : param->shape[1];
 }
 
+/* One of the maps that a matrix holds, as a parameter of its own. */
+static Param map_of(const Param *param, int64_t map)
+{
+    Param one = *param;
+    one.shape[0] /= param->maps;
+    one.size /= param->maps;
+    one.offset += map * one.size;
+    return one;
+}
+
 bool muon_moves(const Param *param)
 {
     return (param->role == PARAM_MATRIX || param->role == PARAM_BRANCH) && param->rank == 2;
@@ -61,13 +71,13 @@ static lmu_status reserve_memory(Muon *muon, const Params *params)
     Backend *b = muon->backend;
     int64_t size = 1, least = 1;
     for (size_t i = 0; i < params->count; i++) {
-        const Param *param = params->list[i];
-        if (!muon_moves(param))
+        if (!muon_moves(params->list[i]))
             continue;
-        int64_t n = least_side(param);
-        size = param->size > size ? param->size : size;
+        Param map = map_of(params->list[i], 0);
+        int64_t n = least_side(&map);
+        size = map.size > size ? map.size : size;
         least = n > least ? n : least;
-        TRY(backend_reserve(b, b->kernels->product_workspace(b, n, greatest_side(param), n)));
+        TRY(backend_reserve(b, b->kernels->product_workspace(b, n, greatest_side(&map), n)));
     }
     TRY(backend_alloc(b, (size_t)size * b->real_size, &muon->direction));
     TRY(backend_alloc(b, (size_t)(least * least) * b->real_size, &muon->square));
@@ -151,7 +161,7 @@ static void orthogonalise(Muon *muon, const Param *param)
     }
 }
 
-void muon_step(Muon *muon, Params *params, const Param *param, const MuonStep *step)
+static void step_map(Muon *muon, Params *params, const Param *param, const MuonStep *step)
 {
     Backend *b = muon->backend;
     Real *gradient = real_at(b, params->gradients, param->offset);
@@ -164,14 +174,23 @@ void muon_step(Muon *muon, Params *params, const Param *param, const MuonStep *s
            real_at(b, params->values, param->offset));
 }
 
+void muon_step(Muon *muon, Params *params, const Param *param, const MuonStep *step)
+{
+    for (int64_t i = 0; i < param->maps; i++) {
+        Param map = map_of(param, i);
+        step_map(muon, params, &map, step);
+    }
+}
+
 double muon_flops(const Params *params)
 {
     double flops = 0;
     for (size_t i = 0; i < params->count; i++)
         if (muon_moves(params->list[i])) {
-            double n = (double)least_side(params->list[i]), k = (double)greatest_side(params->list[i]);
+            Param map = map_of(params->list[i], 0);
+            double n = (double)least_side(&map), k = (double)greatest_side(&map);
             double one = 2 * n * n * (2 * k + n), two = 2 * n * n * (2 * k + 5 * n);
-            flops += by_twos(params->list[i]) ? 2 * two + one : ITERATIONS * one;
+            flops += map.maps * (by_twos(&map) ? 2 * two + one : ITERATIONS * one);
         }
     return flops;
 }

@@ -1,7 +1,8 @@
 /* Muon (Jordan et al. 2024): a step of a matrix in the direction of its momentum with all singular values near 1.
  *
  * It moves the hidden weight matrices, parameters of the roles PARAM_MATRIX and PARAM_BRANCH; AdamW moves tables (with them the head, which is tied to
- * the embedding), vectors, and the small Legendre matrices, which are PARAM_MEMORY. The momentum stands in the place of the
+ * the embedding), vectors, and the small Legendre matrices, which are PARAM_MEMORY. Of a matrix that holds several maps (queries, keys
+ * and values; the gates of an LSTM) each is a matrix of its own. The momentum stands in the place of the
  * first moment; the second stays 0. */
 #ifndef LMU_TRAIN_MUON_H
 #define LMU_TRAIN_MUON_H

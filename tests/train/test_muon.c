@@ -5,9 +5,15 @@
 #include "train/optimiser.h"
 #include "training.h"
 
-static const int64_t shapes[][2] = {{1, 1},   {1, 37},  {37, 1},   {3, 2},   {13, 13},
-                                    {17, 70}, {70, 17}, {64, 256}, {192, 64}};
+static const int64_t shapes[][2] = {{1, 1},   {1, 37},   {37, 1},   {3, 2},   {13, 13}, {17, 70},
+                                    {70, 17}, {64, 256}, {192, 64}, {39, 17}, {28, 3}};
 #define SHAPES (sizeof shapes / sizeof *shapes)
+
+/* Several maps one above another are matrices of their own. */
+static int maps_of(size_t shape)
+{
+    return shape == SHAPES - 2 ? 3 : shape == SHAPES - 1 ? 4 : 1;
+}
 
 static Params *matrices(Backend *backend)
 {
@@ -18,6 +24,7 @@ static Params *matrices(Backend *backend)
         char name[32];
         snprintf(name, sizeof name, "matrix%zu", i);
         assert_done(params_get(params, name, 2, shapes[i], (Init){INIT_NORMAL, 0.5}, PARAM_MATRIX, &param));
+        param->maps = maps_of(i);
     }
     assert_done(params_seal(params, 3));
     assert_done(params_train(params));
@@ -78,13 +85,14 @@ static void reference_step(const Params *params, Reference *r, const TrainConfig
 {
     for (size_t p = 0; p < params->count; p++) {
         const Param *param = params->list[p];
-        int64_t at = param->offset, rows = param->shape[0], columns = param->shape[1];
+        int64_t at = param->offset, rows = param->shape[0] / maps_of(p), columns = param->shape[1];
         double *update = calloc((size_t)param->size, sizeof *update);
         for (int64_t i = 0; i < param->size; i++) {
             r->momentum[at + i] = c->momentum * r->momentum[at + i] + scale * gradients[at + i];
             update[i] = scale * gradients[at + i] + c->momentum * r->momentum[at + i];
         }
-        reference_orthogonal(rows, columns, update);
+        for (int map = 0; map < maps_of(p); map++)
+            reference_orthogonal(rows, columns, update + map * rows * columns);
         double size = 0.2 * sqrt((double)(rows > columns ? rows : columns));
         for (int64_t i = 0; i < param->size; i++)
             r->values[at + i] -= rate * (size * update[i] + c->weight_decay * r->values[at + i]);
@@ -195,7 +203,7 @@ static void check_singular_values(Compute compute)
     draw_gradients(params, gradients, 1);
     KERNEL(backend, fill, params->length, 0, params->values);
     for (size_t p = 0; p < SHAPES; p++) {
-        int64_t rows = shapes[p][0], columns = shapes[p][1], n = rows < columns ? rows : columns,
+        int64_t rows = shapes[p][0] / maps_of(p), columns = shapes[p][1], n = rows < columns ? rows : columns,
                 k = rows + columns - n;
         muon_step(muon, params, params->list[p], &(MuonStep){.rate = 5 / sqrt((double)k), .gradient_scale = 1});
         double *all = vector_read(params, params->values), *x = all + params->list[p]->offset, least, greatest,
@@ -248,6 +256,16 @@ static bool moved_by_name(const char *name)
     return false;
 }
 
+/* So are the maps that a matrix holds. */
+static int maps_by_name(const char *name)
+{
+    if (name_ends(name, ".attention.qkv.weight"))
+        return 3;
+    if (name_ends(name, ".attention.zv.weight"))
+        return 2;
+    return name_ends(name, ".input.weight") || name_ends(name, ".recurrent.weight") ? 4 : 1;
+}
+
 /* Under Muon matrices keep no second moment; everything else does. Then gradients of zero: what decays is halved, and no number is
  * anything else than it was. */
 static void test_moved_by_name(void **state)
@@ -275,6 +293,7 @@ static void test_moved_by_name(void **state)
         for (size_t p = 0; p < params->count; p++) {
             const Param *param = params->list[p];
             bool moves = moved_by_name(param->name);
+            assert_int_equal(param->maps, maps_by_name(param->name));
             bool decays = param->role != PARAM_VECTOR && param->role != PARAM_MEMORY;
             moved += moves;
             for (int64_t i = param->offset, end = i + param->size; i < end; i++)
