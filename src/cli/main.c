@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "cli/command.h"
@@ -54,17 +55,35 @@ enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_INTERRUPTED = 130 };
 
 atomic_int command_interrupt, command_heeds_interrupt;
 
+#define ONE_REQUEST 1.0 /* seconds: timeout(1) signals the program and then its group, and a hand may press twice */
+
+static double seconds_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
 /* Waits for signals, for all threads. The first one asks a command that promised to look to stop where it can save, and ends any
- * other; the second ends the program at once. */
+ * other; one that comes later than what may be the same request ends the program at once. */
 static void *take_signals(void *set)
 {
+    static const char last_words[] = "\nlmu: ended at once by a second signal; what was not saved yet is lost\n";
+    double asked = 0;
     for (;;) {
         int number;
         if (sigwait(set, &number) != 0)
             continue;
-        if (command_interrupt || !command_heeds_interrupt)
+        if (!command_heeds_interrupt)
             _exit(EXIT_INTERRUPTED);
-        command_interrupt = 1;
+        if (!command_interrupt) {
+            asked = seconds_now();
+            command_interrupt = 1;
+        } else if (seconds_now() - asked > ONE_REQUEST) {
+            ssize_t written = write(STDERR_FILENO, last_words, sizeof last_words - 1);
+            (void)written; /* there is nobody left to tell */
+            _exit(EXIT_INTERRUPTED);
+        }
     }
     return NULL;
 }

@@ -150,7 +150,7 @@ const Command serve_command = {
         "\n"
         "It listens on this machine alone unless --host says otherwise; for the world, put a proxy that speaks TLS in\n"
         "front. SIGTERM or Ctrl-C ends it: nothing new is begun, what runs may end within --deadline. A second one\n"
-        "ends it at once.\n"
+        "ends it at once, unless it comes within a second of the first.\n"
         "\n"
         "    lmu serve run\n"
         "    lmu serve run --port 0 --name my-model --api-key-file keys --streams 64 --cache 1Gi",

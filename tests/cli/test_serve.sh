@@ -431,9 +431,14 @@ last=$!
 until_metric lmu_streams_active 1
 kill -INT "$server"
 sleep 0.2
+kill -INT "$server" # the same request, twice
+sleep 1
+curl -sf "$url/health" >/dev/null || [ "$(curl -s -o "$work/out" -w '%{http_code}' "$url/health")" = 503 ] ||
+    complain "a signal sent twice ended the server at once"
 kill -INT "$server"
 stopped 130
 wait $last
+grep -q "ended at once by a second signal" "$work/log" || complain "no last words: $(tail -n 2 "$work/log")"
 
 # ---- limits and keys ----
 

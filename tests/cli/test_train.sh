@@ -119,6 +119,22 @@ for round in 1 2 3 4 5 6 7 8; do
     [ ! -e "$work/struck/last" ] || [ -s "$work/struck/last/model.safetensors" ] || complain "a struck run left half a checkpoint"
 done
 
+# Sent twice, as timeout does, it is one request: nothing was saved before it.
+checks=$((checks + 1))
+run=$work/twice_told
+"$lmu" train $tiny --time 60 --log-every 1 --out "$run" >"$work/out" 2>&1 </dev/null &
+process=$!
+while [ "$(reached "$run")" -lt 1 ] && kill -0 $process 2>/dev/null; do
+    sleep 0.01
+done
+kill -TERM $process
+sleep 0.01
+kill -TERM $process 2>/dev/null
+wait $process
+code=$?
+[ $code -eq 130 ] || complain "SIGTERM sent twice: exit code $code"
+[ -s "$run/last/model.safetensors" ] || complain "SIGTERM sent twice: nothing was saved: $(tail -n 2 "$work/out")"
+
 # Two at a time would write over each other.
 run=$work/twice
 "$lmu" train $tiny --time 60 --out "$run" >/dev/null 2>&1 </dev/null &
