@@ -225,11 +225,15 @@ const Command tokenizer_decode_command = {
     .run = decode_run,
 };
 
-/* Writes the bytes of every id in the text. */
+/* Writes the bytes of every id in the text: numbers between blanks, or arrays of JSON. */
 static lmu_status ids_decode(const Tokenizer *tokenizer, const char *text, size_t size, bool specials)
 {
+    int64_t depth = 0;
     for (size_t at = 0; at < size;) {
         if (isspace((unsigned char)text[at]) || (text[at] != '\0' && strchr("[],", text[at]))) {
+            depth += text[at] == '[' ? 1 : text[at] == ']' ? -1 : 0;
+            if (depth < 0)
+                return error_set(LMU_FORMAT, "byte %zu of the input ends an array that has not begun", at);
             at++;
             continue;
         }
@@ -241,12 +245,12 @@ static lmu_status ids_decode(const Tokenizer *tokenizer, const char *text, size_
             return error_set(LMU_FORMAT, "byte %zu of the input is no part of a token id; ids are decimal numbers", at);
         const char *bytes = id <= UINT32_MAX ? tokenizer_bytes(tokenizer, (uint32_t)id, &length) : NULL;
         if (!bytes)
-            return error_set(LMU_FORMAT, "byte %zu of the input starts an id outside of the vocabulary of %lld", start,
-                             (long long)tokenizer_size(tokenizer));
+            return error_set(LMU_FORMAT, "byte %zu of the input starts the id %.*s, outside of the vocabulary of %lld",
+                             start, (int)(at - start), text + start, (long long)tokenizer_size(tokenizer));
         if (specials || !tokenizer_is_special(tokenizer, (uint32_t)id))
             fwrite(bytes, 1, length, stdout);
     }
-    return LMU_OK;
+    return depth ? error_set(LMU_FORMAT, "the input ends inside an array of ids: it was cut off") : LMU_OK;
 }
 
 static lmu_status decode_make(const DecodeArguments *arguments)

@@ -93,6 +93,56 @@ done:
     return status;
 }
 
+#define COUNT(array) (sizeof(array) / sizeof *(array))
+
+/* `where` ends in a colon and a space, or is empty. */
+static lmu_status check_keys(const Study *study, const char *where, const json_t *json, const char *const *known,
+                             size_t count)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)json, key, value)
+    {
+        char suggestion[SUGGESTION_SIZE];
+        if (!is_one_of(key, known, count))
+            return error_set(LMU_FORMAT, "%s: %sunknown key \"%s\"%s", study->path, where, key,
+                             name_suggestion(key, known, count, suggestion));
+    }
+    return LMU_OK;
+}
+
+static lmu_status check_corpora(const Study *study)
+{
+    static const char *const known[] = {"train", "valid", "vocabulary", "sha256"};
+    const json_t *corpora = json_object_get(study->json, "corpora");
+    json_t *corpus;
+    const char *name;
+    if (!json_is_object(corpora))
+        return error_set(LMU_FORMAT, "%s: key \"corpora\" must be an object of named corpora", study->path);
+    json_object_foreach((json_t *)corpora, name, corpus)
+    {
+        char where[256];
+        if (!json_is_object(corpus))
+            return error_set(LMU_FORMAT, "%s: corpora.%s must be an object", study->path, name);
+        snprintf(where, sizeof where, "corpora.%s: ", name);
+        TRY(check_keys(study, where, corpus, known, COUNT(known)));
+    }
+    return LMU_OK;
+}
+
+/* Members that would be passed over beside others. */
+static lmu_status check_member(const Study *study, const char *section, const char *name, const json_t *settings)
+{
+    if (json_object_get(settings, "ngram") && json_object_size(settings) > 1)
+        return error_set(LMU_FORMAT, "%s: %s.%s: counts (\"ngram\") have no other settings", study->path, section,
+                         name);
+    if (json_object_get(settings, "non_embedding") && json_object_get(settings, "dim"))
+        return error_set(LMU_FORMAT,
+                         "%s: %s.%s: the width is given by \"dim\" or solved for by \"non_embedding\", not both",
+                         study->path, section, name);
+    return LMU_OK;
+}
+
 static lmu_status check_section(const Study *study, const char *section)
 {
     const json_t *object = json_object_get(study->json, section);
@@ -105,6 +155,7 @@ static lmu_status check_section(const Study *study, const char *section)
         const char *arch = ARCHITECTURE_DEFAULT;
         if (!json_is_object(settings))
             return error_set(LMU_FORMAT, "%s: %s.%s must be an object", study->path, section, name);
+        TRY(check_member(study, section, name, settings));
         if (json_object_get(settings, "arch"))
             TRY(json_get_string(study->path, settings, "arch", &arch));
         int64_t number;
@@ -140,8 +191,8 @@ static lmu_status get_names(const Study *study, const StudyGrid *grid, const jso
     json_t *name;
     *out = json_object_get(json, section);
     if (!json_is_array(*out) || json_array_size(*out) == 0)
-        return error_set(LMU_FORMAT, "%s: grid %s: key \"%s\" must be an array of names", study->path, grid->name,
-                         section);
+        return error_set(LMU_FORMAT, "%s: grid %s: key \"%s\" must be an array of at least one name", study->path,
+                         grid->name, section);
     json_array_foreach(*out, index, name)
     {
         if (!json_is_string(name))
@@ -168,8 +219,8 @@ static lmu_status get_counts(const Study *study, const StudyGrid *grid, const js
     json_t *item;
     *count = json_array_size(array);
     if (*count == 0)
-        return error_set(LMU_FORMAT, "%s: grid %s: key \"%s\" must be an array of counts", study->path, grid->name,
-                         key);
+        return error_set(LMU_FORMAT, "%s: grid %s: key \"%s\" must be an array of at least one count", study->path,
+                         grid->name, key);
     TRY(memory_new(out, *count, sizeof **out, "a study"));
     json_array_foreach(array, index, item)
     {
@@ -238,32 +289,19 @@ static lmu_status get_optional(const Study *study, const StudyGrid *grid, const 
     return LMU_OK;
 }
 
-static lmu_status check_keys(const Study *study, const StudyGrid *grid, const json_t *json)
+static lmu_status read_grid(Study *study, const json_t *json, StudyGrid *grid)
 {
     static const char *const known[] = {"name",    "note",  "corpus",   "tuned_by", "models",     "sizes",
                                         "budgets", "seeds", "variants", "vary",     "optimizers", "carried"};
-    const char *key;
-    json_t *value;
-    json_object_foreach((json_t *)json, key, value)
-    {
-        char suggestion[SUGGESTION_SIZE];
-        size_t count = sizeof known / sizeof *known;
-        if (!is_one_of(key, known, count))
-            return error_set(LMU_FORMAT, "%s: grid %s: unknown key \"%s\"%s", study->path, grid->name, key,
-                             name_suggestion(key, known, count, suggestion));
-    }
-    return LMU_OK;
-}
-
-static lmu_status read_grid(Study *study, const json_t *json, StudyGrid *grid)
-{
+    char where[256];
     if (!json_is_object(json))
         return error_set(LMU_FORMAT, "%s: grids must be objects", study->path);
     TRY(json_get_string(study->path, json, "name", &grid->name));
     for (StudyGrid *other = study->grid; other < grid; other++)
         if (strcmp(other->name, grid->name) == 0)
             return error_set(LMU_FORMAT, "%s: two grids have the name %s", study->path, grid->name);
-    TRY(check_keys(study, grid, json));
+    snprintf(where, sizeof where, "grid %s: ", grid->name);
+    TRY(check_keys(study, where, json, known, COUNT(known)));
     TRY(json_get_string(study->path, json, "corpus", &grid->corpus));
     if (!study_member(study, "corpora", grid->corpus))
         return unknown_name(study, grid, "corpora", grid->corpus);
@@ -305,6 +343,8 @@ static lmu_status read_grids(Study *study)
 
 lmu_status study_open(const char *path, Study **out)
 {
+    static const char *const members[] = {"title",  "note",  "corpora",    "settings",
+                                          "models", "sizes", "optimizers", "grids"};
     Study *study;
     lmu_status status;
     TRY(memory_new(&study, 1, sizeof *study, "a study"));
@@ -318,6 +358,8 @@ lmu_status study_open(const char *path, Study **out)
     const json_t *settings = json_object_get(study->json, "settings");
     if (settings)
         ATTEMPT(check_settings(study, "settings", "", ARCHITECTURE_DEFAULT, settings));
+    ATTEMPT(check_keys(study, "", study->json, members, COUNT(members)));
+    ATTEMPT(check_corpora(study));
     ATTEMPT(check_section(study, "models"));
     ATTEMPT(check_section(study, "sizes"));
     ATTEMPT(check_section(study, "optimizers"));

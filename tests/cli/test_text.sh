@@ -57,7 +57,11 @@ refuse 1 'other.json: a model of type Unigram is not supported' tokenizer encode
 echo '5 x 7' >ids
 fails 1 'byte 2 of the input is no part of a token id' tokenizer decode --tokenizer t.json ids
 echo '5, 300' >ids
-fails 1 'byte 3 of the input starts an id outside of the vocabulary of 300' tokenizer decode --tokenizer t.json ids
+fails 1 'byte 3 of the input starts the id 300, outside of the vocabulary of 300' tokenizer decode --tokenizer t.json ids
+echo '[98, 99' >ids
+fails 1 'the input ends inside an array of ids: it was cut off' tokenizer decode --tokenizer t.json ids
+echo '98, 99]' >ids
+fails 1 'byte 6 of the input ends an array that has not begun' tokenizer decode --tokenizer t.json ids
 echo '99999999999999999999999' >ids
 fails 1 'outside of the vocabulary' tokenizer decode --tokenizer t.json ids
 echo '-1' >ids
