@@ -76,30 +76,92 @@ static bool same_model(const ModelConfig *a, const ModelConfig *b)
     return same;
 }
 
+static bool same_value(const Field *field, const void *a, const void *b)
+{
+    char x[2048], y[2048];
+    field_format(field, a, x, sizeof x);
+    field_format(field, b, y, sizeof y);
+    return strcmp(x, y) == 0;
+}
+
+static void warn_of(const Field *field, const char *without, const char *readers)
+{
+    char option[64];
+    snprintf(option, sizeof option, "%s", field->name);
+    for (char *c = option; *c; c++)
+        *c = *c == '_' ? '-' : *c;
+    progress_say(command_progress(), "warning: --%s has no effect on %s; it has one on %s", option, without, readers);
+}
+
+/* Options that were given and that nothing reads. */
+static void warn_of_idle(const ModelConfig *old_model, const ModelConfig *model, const TrainConfig *old_config,
+                         const TrainConfig *config)
+{
+    char readers[256];
+    for (size_t i = 0; i < model_table.count; i++) {
+        const Field *field = &model_table.fields[i];
+        if (same_value(field, old_model, model) || model_config_reads(model, field->name))
+            continue;
+        model_option_readers(field->name, readers, sizeof readers);
+        warn_of(field, model->arch, readers);
+    }
+    model_option_readers("order", readers, sizeof readers);
+    bool memory = model_config_reads(model, "order");
+    const struct {
+        const char *name, *without, *readers;
+        bool read;
+    } rules[] = {{"momentum", "AdamW", "Muon", config->optimizer == OPTIMISER_MUON},
+                 {"decay", "the cosine schedule", "wsd", config->schedule == SCHEDULE_WSD},
+                 {"memory_rate", model->arch, readers, memory},
+                 {"memory", model->arch, readers, memory}};
+    for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
+        const Field *field = fields_find(&train_table, rules[i].name);
+        if (!rules[i].read && !same_value(field, old_config, config))
+            warn_of(field, rules[i].without, rules[i].readers);
+    }
+}
+
 /* Defaults come from the run that is resumed, the model that is continued, or the architecture; then the command line is
  * read over them. What a trained model is cannot be changed. */
 static lmu_status read_options(int argc, char *const *argv, RunOptions *run, ModelConfig *model, TrainConfig *config)
 {
     ModelConfig before = {0};
+    TrainConfig then; /* of which numbers alone are looked at */
     lmu_status status;
     TRY(refuse_both(run));
+    fields_free(&train_table, config); /* of the first reading, which told what is resumed or continued */
+    memset(config, 0, sizeof *config);
     if (run->resume) {
-        fields_free(&train_table, config);
-        memset(config, 0, sizeof *config);
         ATTEMPT(train_options(run->out, config, model));
     } else {
+        ATTEMPT(fields_init(&train_table, config));
         ATTEMPT(start_model(run, model));
     }
     ATTEMPT(model_config_copy(&before, model));
+    then = *config;
     FieldGroup groups[3] = {{&run_table, run}, {&model_table, model}, {&train_table, config}};
     bool help;
     ATTEMPT(fields_parse(groups, 3, argc, argv, &help));
     if ((run->resume || run->from) && !same_model(&before, model))
         status = error_set(LMU_USAGE, "the model of %s cannot be changed: leave out the options of the group Model",
                            run->resume ? run->out : run->from);
+    if (status == LMU_OK)
+        warn_of_idle(&before, model, &then, config);
 done:
     model_config_free(&before);
     return status;
+}
+
+/* The default of --tokens too: whoever gives windows as large as that has not thought of it. */
+static lmu_status refuse_less_than_a_step(const TrainConfig *config)
+{
+    double step = (double)config->batch * (double)config->length;
+    char tokens[32], text[32];
+    if (config->tokens == 0 || (double)config->tokens >= step)
+        return LMU_OK;
+    return error_set(LMU_USAGE, "--tokens %s is less than one step, which is --batch times --length: %s tokens",
+                     format_count((double)config->tokens, tokens, sizeof tokens),
+                     format_count(step, text, sizeof text));
 }
 
 static void print_report(const RunOptions *run, const TrainReport *report)
@@ -135,6 +197,8 @@ static lmu_status run_train(int argc, char *const *argv)
     lmu_status status;
     TrainReport report;
     ATTEMPT(read_options(argc, argv, &run, &model, &config));
+    if (!run.resume)
+        ATTEMPT(refuse_less_than_a_step(&config));
     TrainRequest request = {.run = run.out,
                             .config = &config,
                             .model = &model,

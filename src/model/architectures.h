@@ -5,6 +5,12 @@
 #include "model/model.h"
 #include "nn/nn.h"
 
+/* For Architecture.reads. */
+#define READS_MEMORY                                                                                                   \
+    "order reduced theta theta_groups scaled memory_activation memory_heads memory_scale memory_projection"
+#define READS_FEED_FORWARD "feed_forward feed_width"
+#define READS_ATTENTION "attention_width induction heads window"
+
 extern const Architecture architecture_lmu, architecture_lmu_paper, architecture_lmu_attention,
     architecture_transformer, architecture_transformer_modern, architecture_lstm;
 

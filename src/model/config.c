@@ -148,7 +148,8 @@ int64_t model_config_channels(const ModelConfig *config)
 int64_t model_config_heads(const ModelConfig *config)
 {
     int64_t channels = model_config_channels(config), heads = channels / 64;
-    bool pairs = config->attention == ATTENTION_ROPE || config->attention_width != 1; /* rope turns pairs of channels */
+    bool rotary = config->attention == ATTENTION_ROPE || architecture_find(config->arch)->rotary;
+    bool pairs = rotary || config->attention_width != 1; /* rope turns pairs of channels */
     if (config->heads > 0)
         return config->heads;
     while (heads > 1 && channels % (pairs ? 2 * heads : heads) != 0)
@@ -159,6 +160,32 @@ int64_t model_config_heads(const ModelConfig *config)
 int64_t model_config_reach(const ModelConfig *config)
 {
     return config->window > 0 ? config->window : config->context;
+}
+
+static bool has_word(const char *words, const char *word)
+{
+    size_t length = strlen(word);
+    for (const char *at = words; (at = strstr(at, word)); at += length)
+        if ((at == words || at[-1] == ' ') && (!at[length] || at[length] == ' '))
+            return true;
+    return false;
+}
+
+bool model_config_reads(const ModelConfig *config, const char *option)
+{
+    static const char all[] = "dim layers init norm context recall ngram_slots dropout";
+    bool reach = strcmp(option, "window") == 0 && config->recall > 0; /* of n-gram heads */
+    return reach || has_word(all, option) || has_word(architecture_find(config->arch)->reads, option);
+}
+
+void model_option_readers(const char *option, char *out, size_t size)
+{
+    *out = '\0';
+    for (size_t i = 0, used; architectures[i]; i++)
+        if (has_word(architectures[i]->reads, option)) {
+            used = strlen(out);
+            snprintf(out + used, size - used, "%s%s", used ? ", " : "", architectures[i]->name);
+        }
 }
 
 lmu_status model_config_copy(ModelConfig *to, const ModelConfig *from)

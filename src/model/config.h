@@ -63,6 +63,10 @@ int64_t model_config_channels(const ModelConfig *config);
 int64_t model_config_heads(const ModelConfig *config);
 /* Tokens, its own included, that a token's attention and n-gram heads reach back over. */
 int64_t model_config_reach(const ModelConfig *config);
+/* Whether an option of the group Model means something to a model of this configuration. */
+bool model_config_reads(const ModelConfig *config, const char *option);
+/* Names of the architectures that it means something to, unless it does to all. */
+void model_option_readers(const char *option, char *out, size_t size);
 lmu_status model_config_copy(ModelConfig *to, const ModelConfig *from);
 /* Checks what single ranges cannot: LMU_USAGE. */
 lmu_status model_config_check(const ModelConfig *config);

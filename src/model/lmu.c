@@ -79,11 +79,13 @@ bool architecture_is_lmu(const Architecture *arch)
 
 /* What docs/results.md makes of its ablations. */
 #define LMU_DEFAULTS "theta_groups=4,8,32,128 norm=rms init=zero"
+#define LMU_READS READS_MEMORY " " READS_FEED_FORWARD
 
 const Architecture architecture_lmu = {
     .name = "lmu",
     .summary = "Legendre memory with implicit self-attention; defaults that we would choose",
     .defaults = LMU_DEFAULTS,
+    .reads = LMU_READS,
     .causal = true,
     .build = build,
 };
@@ -92,6 +94,7 @@ const Architecture architecture_lmu_paper = {
     .name = "lmu-paper",
     .summary = "the model of Chilkuri et al. 2021: order 8, theta 32, gelu feed-forward of 4 dim",
     .defaults = "order=8 reduced=8 theta=32 scaled=false norm=layer feed_forward=gelu feed_width=4 init=zero",
+    .reads = LMU_READS,
     .causal = true,
     .build = build,
 };
@@ -101,6 +104,7 @@ const Architecture architecture_lmu_attention = {
     .summary =
         "the LMU with causal attention in every second block, which looks for what followed tokens like this one",
     .defaults = LMU_DEFAULTS " attention=rope attention_width=0.5 induction=true",
+    .reads = LMU_READS " attention " READS_ATTENTION,
     .causal = true,
     .build = build_hybrid,
 };

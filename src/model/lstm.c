@@ -22,6 +22,7 @@ const Architecture architecture_lstm = {
     .name = "lstm",
     .summary = "stacked LSTM on a normalised residual stream; without a norm a plain stack",
     .defaults = "",
+    .reads = "",
     .causal = true,
     .build = build,
 };

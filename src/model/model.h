@@ -11,7 +11,10 @@ typedef struct Architecture {
     const char *name;
     const char *summary;
     const char *defaults; /* "key=value key=value": what differs from the field table's defaults */
-    bool causal;          /* streams: whole = any split into chunks */
+    const char
+        *reads;  /* "name name": options of the group Model that mean something to it, beside those that all read */
+    bool causal; /* streams: whole = any split into chunks */
+    bool rotary; /* always has rotary positions, for which heads have pairs of channels */
     /* ids [N] -> hidden states behind the last norm [N x D]; the head is tied to embedding [V x D]. */
     Tensor *(*build)(Graph *g, const ModelConfig *config, Tensor *ids, Tensor *embedding);
 } Architecture;

@@ -42,6 +42,7 @@ const Architecture architecture_transformer = {
     .name = "transformer",
     .summary = "GPT-2 style: causal attention, learned positions, a fixed context",
     .defaults = "init=gpt2",
+    .reads = READS_FEED_FORWARD " " READS_ATTENTION,
     .causal = true,
     .build = build,
 };

@@ -34,6 +34,8 @@ const Architecture architecture_transformer_modern = {
     .name = "transformer-modern",
     .summary = "rotary positions, normalised queries and keys, RMS norm, relu squared, no biases",
     .defaults = "norm=rms feed_forward=relu2 init=zero",
+    .reads = READS_FEED_FORWARD " " READS_ATTENTION,
     .causal = true,
+    .rotary = true,
     .build = build,
 };

@@ -47,7 +47,7 @@ said '"weights": "int8"' '"type": "F32"' '"training_memory": null'
 
 # ---- refusals ----
 
-fails 2 "its matrices are int8" train --from "$work/small" --data "$work/data" --tokens 1k --out "$work/none"
+fails 2 "its matrices are int8" train --from "$work/small" --data "$work/data" --tokens 10k --out "$work/none"
 [ ! -e "$work/none" ] || complain "a run was begun"
 fails 2 "its matrices are int8" train --resume --out "$work/small"
 mkdir "$work/odd"

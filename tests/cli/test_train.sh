@@ -198,7 +198,7 @@ train 0 "held-out text: " --resume --out "$work/fft" --tokens 4k --memory fused
 train 0 "held-out text: " --from "$run" --data "$work/data" --length 16 --batch 4 --tokens 2k --seed 5 --out "$work/on"
 first=$(sed -n 's/.*"kind":"train".*"loss":\([0-9.]*\),.*/\1/p' "$work/on/metrics.jsonl" | head -n 1)
 awk "BEGIN { exit !($first < 4) }" || complain "--from: the first loss is $first, as if the model were new"
-refuse 1 "was trained with another tokenizer" --from "$run" --data "$work/other" --tokens 2k
+refuse 1 "was trained with another tokenizer" --from "$run" --data "$work/other" --tokens 10k
 refuse 1 "$work/nowhere: there is no such directory" --from "$work/nowhere" --data "$work/data"
 refuse 1 "$work/text: holds no model" --from "$work/text" --data "$work/data"
 refuse 2 "the model of $run cannot be changed" --from "$run" --data "$work/data" --layers 3

@@ -5,6 +5,14 @@
 # shellcheck disable=SC2086
 {
 # -- a file of settings ----------------------------------------------------------------------------------------------
+# -- options that nothing reads ----------------------------------------------------------------------------------------
+small="--data $work/data --dim 16 --layers 1 --length 16 --batch 4 --tokens 1k"
+train 0 "warning: --heads has no effect on lstm; it has one on lmu-attention, transformer, transformer-modern" $small --arch lstm --heads 2 --memory fft --decay 0.3 --out "$work/idle"
+grep -qF "warning: --memory has no effect on lstm; it has one on lmu, lmu-paper, lmu-attention" "$work/out" || complain "--memory: $(cat "$work/out")"
+grep -qF "warning: --decay has no effect on the cosine schedule; it has one on wsd" "$work/out" || complain "--decay: $(cat "$work/out")"
+train 0 "model lmu-attention" $small --arch lmu-attention --heads 2 --memory fft --schedule wsd --decay 0.3 --out "$work/busy"
+! grep -F "has no effect" "$work/out" || complain "an option that is read: $(cat "$work/out")"
+
 echo '{"arch": "lmu-paper", "dim": 8, "layers": 2, "theta": [4, 16]}' >"$work/model.json"
 train 0 "model lmu-paper" --config "$work/model.json" --data "$work/data" --length 16 --tokens 1k --out "$work/config"
 grep -q '"dim": 8,' "$work/config/last/config.json" || complain "--config: $(cat "$work/config/last/config.json")"
@@ -33,6 +41,7 @@ refuse 1 "$work/missing.json: cannot open: No such file or directory" --config "
 refuse 2 "--config and --arch both say what the model is" --config "$work/model.json" --arch lmu --data "$work/data"
 
 # -- what cannot be trained ------------------------------------------------------------------------------------------
+refuse 2 "--tokens 20.0 M is less than one step, which is --batch times --length: 41.9 M tokens" --data "$work/data" --batch 1k --length 41943
 refuse 2 "there is no architecture lmo (did you mean lmu?); known: lmu, " --arch lmo --data "$work/data"
 refuse 2 "theta has 3 values for 4 layers: give one, or one for each layer" --data "$work/data" --theta 1,2,3
 refuse 2 "128 channels cannot be divided into the 3 groups of theta_groups: dim must be a multiple" --data "$work/data" \
@@ -71,9 +80,9 @@ SECONDS=0
 refuse 1 "of memory, and " --data "$work/data" --dim 65536 --layers 64 --threads 1
 refuse 1 "of memory, and " --data "$work/data" --dim 65536 --layers 64 --order 64 --feed-width 64 --threads 1
 refuse 1 "try a smaller --micro-batch, --length or --dim" --data "$work/data" --dim 4096 --layers 64 --length 32 --batch 1M \
-    --micro-batch 1M --threads 1
+    --micro-batch 1M --threads 1 --tokens 10G
 refuse 1 "try a smaller --length or --dim" --data "$work/data" --dim 65536 --length 4096 --batch 1 --threads 1
-refuse 1 "memory" --data "$work/data" --dim 1024 --layers 64 --length 4k --micro-batch 1M --batch 1M --threads 1
+refuse 1 "memory" --data "$work/data" --dim 1024 --layers 64 --length 4k --micro-batch 1M --batch 1M --threads 1 --tokens 10G
 [ $SECONDS -lt 30 ] || complain "refusals for memory took $SECONDS seconds"
 
 # -- a loss that is not finite ---------------------------------------------------------------------------------------
