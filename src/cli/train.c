@@ -219,17 +219,15 @@ const Command train_command = {
     .name = "train",
     .summary = "Train a language model on a prepared corpus",
     .usage = "--data DIR --out RUN [options]",
-    .details =
-        "Trains a model on DIR/train.bin, evaluates it on DIR/valid.bin as it goes, and keeps RUN/last (to "
-        "resume) and\n"
-        "RUN/best (lowest loss on held-out text). Ctrl-C saves and ends with code 130; again, a "
-        "second\n"
-        "or more later, it ends at once. Before the first step the program says how much memory and time the run "
-        "will take.\n"
-        "\n"
-        "    lmu train --data corpus --out run --dim 256 --layers 6 --tokens 20M\n"
-        "    lmu train --resume --out run\n"
-        "    lmu train --from run --data other --out run2 --tokens 5M --learning-rate 5e-4",
+    .details = "Trains a model on DIR/train.bin, evaluates it on DIR/valid.bin as it goes, and keeps RUN/last (to "
+               "resume) and\n"
+               "RUN/best (lowest loss on held-out text). Ctrl-C saves and ends with code 130; again, a second or more "
+               "later, it\n"
+               "ends at once. Before the first step the program says how much memory and time the run will take.\n"
+               "\n"
+               "    lmu train --data corpus --out run --dim 256 --layers 6 --tokens 20M\n"
+               "    lmu train --resume --out run\n"
+               "    lmu train --from run --data other --out run2 --tokens 5M --learning-rate 5e-4",
     .tables = {&run_table, &model_table, &train_table},
     .run = run_train,
 };

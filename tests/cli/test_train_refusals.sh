@@ -4,8 +4,7 @@
 
 # shellcheck disable=SC2086
 {
-# -- a file of settings ----------------------------------------------------------------------------------------------
-# -- options that nothing reads ----------------------------------------------------------------------------------------
+# -- options that nothing reads --------------------------------------------------------------------------------------
 small="--data $work/data --dim 16 --layers 1 --length 16 --batch 4 --tokens 1k"
 train 0 "warning: --heads has no effect on lstm; it has one on lmu-attention, transformer, transformer-modern" $small --arch lstm --heads 2 --memory fft --decay 0.3 --out "$work/idle"
 grep -qF "warning: --memory has no effect on lstm; it has one on lmu, lmu-paper, lmu-attention" "$work/out" || complain "--memory: $(cat "$work/out")"
@@ -13,6 +12,7 @@ grep -qF "warning: --decay has no effect on the cosine schedule; it has one on w
 train 0 "model lmu-attention" $small --arch lmu-attention --heads 2 --memory fft --schedule wsd --decay 0.3 --out "$work/busy"
 ! grep -F "has no effect" "$work/out" || complain "an option that is read: $(cat "$work/out")"
 
+# -- a file of settings ----------------------------------------------------------------------------------------------
 echo '{"arch": "lmu-paper", "dim": 8, "layers": 2, "theta": [4, 16]}' >"$work/model.json"
 train 0 "model lmu-paper" --config "$work/model.json" --data "$work/data" --length 16 --tokens 1k --out "$work/config"
 grep -q '"dim": 8,' "$work/config/last/config.json" || complain "--config: $(cat "$work/config/last/config.json")"
