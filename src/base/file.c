@@ -173,6 +173,14 @@ failed:
     return status;
 }
 
+lmu_status file_writer_check(const char *path)
+{
+    FileWriter *writer;
+    TRY(file_writer_open(path, &writer));
+    file_writer_abort(writer);
+    return LMU_OK;
+}
+
 FILE *file_writer_stream(FileWriter *writer)
 {
     return writer->stream;

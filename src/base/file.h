@@ -34,6 +34,9 @@ lmu_status file_writer_put_at(FileWriter *writer, uint64_t offset, const void *d
 lmu_status file_writer_commit(FileWriter *writer); /* closes the writer, failed or not */
 void file_writer_abort(FileWriter *writer);        /* accepts NULL */
 
+/* Whether file_writer_open() would succeed, with its message if not: for a command that works long before it writes. */
+lmu_status file_writer_check(const char *path);
+
 /* data as the new content of path, atomically. */
 lmu_status file_write(const char *path, const void *data, size_t size);
 

@@ -96,6 +96,7 @@ static void install_signals(void)
     static sigset_t set;
     pthread_t thread;
     signal(SIGPIPE, SIG_DFL);
+    signal(SIGXFSZ, SIG_IGN); /* a file past the limit of its size is an error of write() like a full disk */
     sigemptyset(&set);
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGTERM);

@@ -1,6 +1,7 @@
 /* lmu ngram: the baseline of counts, on the data and the tokens of a training run. */
 #include <stdlib.h>
 
+#include "base/file.h"
 #include "base/format.h"
 #include "base/json.h"
 #include "base/machine.h"
@@ -147,6 +148,8 @@ static lmu_status ngram_make(const NgramOptions *options)
         return error_set(LMU_USAGE,
                          "--stride %lld is more than the context of %lld: tokens between would not be predicted",
                          (long long)cut.stride, (long long)cut.context);
+    if (options->out)
+        TRY(file_writer_check(options->out));
     ATTEMPT(prepared_open(options->data, &data));
     uint64_t seed = (uint64_t)options->seed;
     ATTEMPT(options->lanes > 0 ? windows_open_lanes(&data.train, options->length, options->lanes, seed, &windows)

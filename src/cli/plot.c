@@ -238,6 +238,7 @@ static lmu_status plot_make(const PlotOptions *options)
         return error_set(LMU_MEMORY, "no memory for a file name");
     lmu_status status;
     ATTEMPT(curve_read(&curve, options->run));
+    ATTEMPT(file_writer_check(path));
     series_smooth(&curve.train, options->smooth);
     curve.title = options->title ? options->title : last_part(options->run, name, sizeof name);
     ATTEMPT(curve_draw(&curve, path));

@@ -61,6 +61,8 @@ static lmu_status begin_text(Streaming *s)
 {
     const float *logits;
     int64_t end = tokenizer_end_of_text(s->engine.tokenizer);
+    if (s->options->state)
+        TRY(file_writer_check(s->options->state));
     if (s->options->state && file_exists(s->options->state))
         TRY(session_load(s->session, s->incremental, s->options->state));
     else if (end >= 0)

@@ -103,6 +103,13 @@ static lmu_status results_path(const StudyOptions *o, char **path)
     return *path ? LMU_OK : error_set(LMU_MEMORY, "no memory for a path");
 }
 
+/* To show nothing of a place that is not there would say that nothing has been done. */
+static lmu_status refuse_nowhere(const StudyOptions *o)
+{
+    const char *place = o->results ? o->results : o->out;
+    return file_exists(place) ? LMU_OK : error_set(LMU_IO, "%s: no such file or directory", place);
+}
+
 static lmu_status print_table(const Study *study, const StudyOptions *o, const char *path)
 {
     Results results;
@@ -143,6 +150,8 @@ static lmu_status study_work(const StudyOptions *o, bool train)
     lmu_status status;
     ATTEMPT(study_open(o->file, &study));
     ATTEMPT(results_path(o, &path));
+    if (!train)
+        ATTEMPT(refuse_nowhere(o));
     if (train) {
         StudyRequest request = {.study = study,
                                 .out = o->out,

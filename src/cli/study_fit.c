@@ -1,6 +1,7 @@
 /* lmu study fit: power laws and token-efficiency ratios of a study's results. */
 #include "cli/study_fit.h"
 
+#include "base/file.h"
 #include "base/json.h"
 #include "cli/command.h"
 #include "study/table.h"
@@ -112,6 +113,8 @@ static lmu_status fit_run(int argc, char *const *argv)
         return LMU_OK;
     StudyFit fit = {0};
     lmu_status status;
+    if (arguments.out)
+        ATTEMPT(file_writer_check(arguments.out));
     ATTEMPT(study_fit(arguments.results, &options, &fit));
     if (arguments.out)
         ATTEMPT(fit_save(&fit, arguments.out));

@@ -64,6 +64,7 @@ static lmu_status train_make(const TrainArguments *arguments)
         .vocabulary = arguments->vocabulary,
         .threads = (int)arguments->threads,
     };
+    TRY(file_writer_check(arguments->out));
     TRY(tokenizer_train_with(&options, command_progress(), &tokenizer));
     lmu_status status = tokenizer_save(tokenizer, arguments->out);
     command_progress_end();

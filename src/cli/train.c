@@ -169,9 +169,9 @@ static void print_report(const RunOptions *run, const TrainReport *report)
     char total[32], rest[32], tokens[32], training[32], evaluating[32];
     printf("%s parameters, %s without the embedding\n", format_count((double)report->parameters, total, sizeof total),
            format_count((double)report->non_embedding, rest, sizeof rest));
-    printf("%s tokens in %lld steps, %s of training and %s of evaluation\n",
+    printf("%s tokens in %lld step%s, %s of training and %s of evaluation\n",
            format_count((double)report->tokens, tokens, sizeof tokens), (long long)report->steps,
-           format_duration(report->seconds, training, sizeof training),
+           report->steps == 1 ? "" : "s", format_duration(report->seconds, training, sizeof training),
            format_duration(report->evaluating, evaluating, sizeof evaluating));
     if (report->tokens_per_second > 0)
         printf("%s tokens/s, model FLOP use %.1f%% of the product ceiling\n",

@@ -125,12 +125,23 @@ static lmu_status refuse_method(Exchange *exchange, const char *method)
                          route->method);
 }
 
+/* Whether a browser says that a page of another site sends the request. To addresses of plain http that are not this machine's own
+ * browsers send Origin alone. */
+static bool from_other_site(Exchange *exchange)
+{
+    const char *site = header(exchange, "Sec-Fetch-Site"), *origin = header(exchange, "Origin");
+    const char *host = header(exchange, "Host"), *name = origin ? strstr(origin, "://") : NULL;
+    if (site)
+        return strcmp(site, "same-origin") != 0 && strcmp(site, "none") != 0;
+    return origin && !(name && host && strcasecmp(name + 3, host) == 0);
+}
+
 /* Whether the request is refused by its headers alone. */
 static lmu_status judge(Exchange *exchange, const char *method)
 {
     const Server *server = exchange->server;
     ApiError *error = &exchange->error;
-    const char *length = header(exchange, "Content-Length"), *site = header(exchange, "Sec-Fetch-Site");
+    const char *length = header(exchange, "Content-Length");
     if (!exchange->link)
         return api_error_set(error, 503, NULL, NULL, "No memory for the connection");
     if (!exchange->route)
@@ -139,7 +150,7 @@ static lmu_status judge(Exchange *exchange, const char *method)
     if (server->keys && !exchange->route->open && !api_keys_accept(server->keys, header(exchange, "Authorization")))
         return api_error_set(error, 401, "invalid_api_key", NULL,
                              "No valid API key: send one of this server's in the header Authorization: Bearer KEY");
-    if (exchange->route->works && site && strcmp(site, "same-origin") != 0 && strcmp(site, "none") != 0)
+    if (exchange->route->works && from_other_site(exchange))
         return api_error_set(error, 403, NULL, NULL, "Pages of other sites may not use this server");
     if (exchange->route->works && server->draining)
         return api_error_set(error, 503, "shutting_down", NULL, "The server is shutting down");

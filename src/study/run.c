@@ -84,13 +84,14 @@ static lmu_status check_places(const StudyRun *s)
         if (!equals || !study_member(s->study, "corpora", name))
             return error_set(LMU_USAGE, "--corpus %s: NAME=PATH is expected, NAME one of \"corpora\" in %s", text,
                              s->study->path);
+        if (!file_exists(equals + 1))
+            return error_set(LMU_IO, "--corpus %s: no such file or directory", text);
     }
     return LMU_OK;
 }
 
 static lmu_status open_corpora(StudyRun *s)
 {
-    TRY(check_places(s));
     if (!s->corpus)
         TRY(memory_new(&s->corpus, s->study->grids, sizeof *s->corpus, "a study"));
     for (size_t i = 0; i < s->plan.cells; i++) {
@@ -217,6 +218,7 @@ lmu_status study_run(const StudyRequest *request)
     lmu_status status;
     s.progress = (Progress){pass_report, pass_warnings, request->progress ? request->progress->interrupt : NULL};
     s.threads = request->threads > 0 ? request->threads : machine_threads(NULL, 0);
+    ATTEMPT(check_places(&s));
     ATTEMPT(open_directories(&s)); /* and locked, before results are read */
     ATTEMPT(results_read(request->results, &s.results));
     ATTEMPT(make_plan(&s));

@@ -22,6 +22,8 @@ typedef struct CorpusFile {
     char *path;
     FileKind kind;
     int64_t size;
+    dev_t device; /* with inode: which file it is, by whatever name */
+    ino_t inode;
 } CorpusFile;
 
 /* The documents skipped for one fault. */
@@ -73,7 +75,7 @@ static lmu_status file_add(Corpus *corpus, const char *path, const struct stat *
     char *copy = strdup(path);
     if (!copy)
         return error_set(LMU_MEMORY, "no memory for the list of files");
-    corpus->file[corpus->count++] = (CorpusFile){copy, kind_of(path), about->st_size};
+    corpus->file[corpus->count++] = (CorpusFile){copy, kind_of(path), about->st_size, about->st_dev, about->st_ino};
     corpus->size += about->st_size;
     return LMU_OK;
 }
@@ -157,6 +159,36 @@ void corpus_close(Corpus *corpus)
     free(corpus->file);
     free(corpus->buffer);
     free(corpus);
+}
+
+static int file_compare(const void *a, const void *b)
+{
+    const CorpusFile *x = *(CorpusFile *const *)a, *y = *(CorpusFile *const *)b;
+    if (x->device != y->device)
+        return x->device < y->device ? -1 : 1;
+    return (x->inode > y->inode) - (x->inode < y->inode);
+}
+
+lmu_status corpus_refuse_repeats(const Corpus *a, const Corpus *b)
+{
+    const CorpusFile **file;
+    size_t count = 0;
+    TRY(memory_new(&file, a->count + (b ? b->count : 0), sizeof *file, "the list of files"));
+    for (size_t i = 0; i < a->count; i++)
+        file[count++] = &a->file[i];
+    for (size_t i = 0; b && i < b->count; i++)
+        file[count++] = &b->file[i];
+    qsort(file, count, sizeof *file, file_compare);
+    lmu_status status = LMU_OK;
+    for (size_t i = 1; i < count && status == LMU_OK; i++)
+        if (file_compare(&file[i - 1], &file[i]) == 0)
+            status = error_set(
+                LMU_USAGE,
+                "%s and %s are one file, so that held-out text may be training text too: name it once, or drop what "
+                "occurs twice (--deduplicate)",
+                file[i - 1]->path, file[i]->path);
+    free(file);
+    return status;
 }
 
 void corpus_use_field(Corpus *corpus, const char *field)

@@ -46,6 +46,9 @@ typedef struct Corpus Corpus;
 lmu_status corpus_open(char *const *inputs, size_t count, Corpus **out);
 void corpus_close(Corpus *corpus); /* accepts NULL */
 
+/* Fails (LMU_USAGE) if a file is read twice, by whatever names: by one of the two or by both. b may be NULL. */
+lmu_status corpus_refuse_repeats(const Corpus *a, const Corpus *b);
+
 /* How the corpus is read; each before the first document. */
 void corpus_use_field(Corpus *corpus, const char *field);    /* instead of "text"; borrowed */
 void corpus_skip_bad(Corpus *corpus);                        /* bad documents and files are counted, not errors */

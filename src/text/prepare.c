@@ -422,8 +422,25 @@ static lmu_status sides_write(Preparing *p)
     return LMU_OK;
 }
 
+/* A text that is there twice would be learned and then held out. */
+static lmu_status repeats_refuse(const PrepareOptions *options)
+{
+    Corpus *inputs, *valid = NULL;
+    TRY(corpus_open(options->inputs, options->input_count, &inputs));
+    lmu_status status = LMU_OK;
+    if (options->valid_count > 0)
+        status = corpus_open(options->valid_inputs, options->valid_count, &valid);
+    if (status == LMU_OK)
+        status = corpus_refuse_repeats(inputs, valid);
+    corpus_close(inputs);
+    corpus_close(valid);
+    return status;
+}
+
 static lmu_status preparing_open(Preparing *p)
 {
+    if (!p->options->deduplicate)
+        TRY(repeats_refuse(p->options));
     if (tokenizer_end_of_text(p->tokenizer) < 0)
         return error_set(LMU_USAGE, "the tokenizer has no special token %s to put after each document",
                          TOKENIZER_END_OF_TEXT);

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/format.h"
 #include "base/random.h"
 #include "train/optimiser.h"
 
@@ -320,20 +321,41 @@ static void trainer_report(const Trainer *t, TrainReport *report)
     report->flop_use = spent > 0 ? (double)t->tokens * t->flops_token / spent / t->ceiling : 0;
 }
 
-/* A new run must not fall upon an old one. */
+static lmu_status run_holds(const char *run, const char *name, bool *there)
+{
+    char *path = path_join(run, name);
+    if (!path)
+        return LMU_MEMORY;
+    *there = file_exists(path);
+    free(path);
+    return LMU_OK;
+}
+
+/* A new run must fall neither upon an old one nor into the text, which lmu prepare replaces as a whole. */
 static lmu_status refuse_existing(const TrainRequest *request)
 {
-    char *last = path_join(request->run, "last");
-    if (!last)
-        return LMU_MEMORY;
-    bool there = file_exists(last);
-    free(last);
+    bool there, text;
+    TRY(run_holds(request->run, "last", &there));
+    TRY(run_holds(request->run, "train.bin", &text));
+    if (text && !there)
+        return error_set(LMU_USAGE, "%s holds prepared text, which is the place of --data: choose another --out",
+                         request->run);
     if (there && !request->resume)
         return error_set(LMU_USAGE, "%s holds a run already: go on with it by --resume, or choose another --out",
                          request->run);
     if (!there && request->resume)
         return error_set(LMU_USAGE, "%s holds no checkpoint to resume", request->run);
     return LMU_OK;
+}
+
+/* What a run that is resumed without more to do would do without a word: be scored again. */
+static void say_complete(const Trainer *t)
+{
+    char tokens[32];
+    if (trainer_spent(t, t->at.seconds) >= 1)
+        progress_say(t->progress, "%s has trained on %s tokens and is complete; a larger --tokens or --time goes on",
+                     t->request->run,
+                     format_count((double)(t->at.step * trainer_step_tokens(t)), tokens, sizeof tokens));
 }
 
 /* Two trainers in one directory would write over each other. A file system that knows no locks does without. */
@@ -356,6 +378,8 @@ lmu_status train_run(const TrainRequest *request, TrainReport *report)
     ATTEMPT(trainer_open(&t));
     if (request->resume)
         ATTEMPT(trainer_restore(&t));
+    if (request->resume && !request->until)
+        say_complete(&t);
     ATTEMPT(trainer_outlook(&t));
     ATTEMPT(directory_make(request->run));
     if (!request->resume)

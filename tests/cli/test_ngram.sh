@@ -50,7 +50,7 @@ refuse 2 "--tokens" ngram --data "$work/data" --tokens 0
 refuse 2 "--stride 65 is more than the context of 64" ngram --data "$work/data" --length 64 --stride 65
 refuse 2 "fewer than one window of 1000000000 + 1" ngram --data "$work/data" --length 1G
 refuse 1 "$work/none/tokenizer.json" ngram --data "$work/none"
-fails 1 "/nowhere/ngram.json" ngram --data "$work/data" --length 64 --out /nowhere/ngram.json
+refuse 1 "/nowhere/ngram.json" ngram --data "$work/data" --length 64 --out /nowhere/ngram.json
 mkdir "$work/cut"
 cp "$work/data"/* "$work/cut"
 head -c 3000 "$work/data/train.bin" >"$work/cut/train.bin"

@@ -25,13 +25,14 @@ zstd -q <noise | head -c 50000 >bad/c.txt.zst
 ln -s /proc/self/mem bad/e.txt # opens, and cannot be read
 : >bad/f.txt
 cp noise bad/g.txt
+cp noise g.txt
 for stop in b.jsonl:2 'c.txt.zst: truncated' 'is NUL' 'e.txt: cannot read' 'f.txt: is empty'; do
     name=${stop%%:*}
     [ "$name" = "is NUL" ] && name=d.txt
     refuse 1 "$stop" prepare "bad/$name" --tokenizer t.json --out x
 done
 refuse 1 'bad/b.jsonl:2: column' prepare bad --tokenizer t.json --out x
-works prepare bad --skip-bad --valid held.jsonl --field text --valid bad/g.txt --tokenizer t.json --out good
+works prepare bad --skip-bad --valid held.jsonl --field text --valid g.txt --tokenizer t.json --out good
 said 'train           4 documents' 'valid           1 documents' \
     'skipped          1 files that cannot be read; the first: bad/e.txt: cannot read' \
     'skipped          1 zstd files that are damaged or truncated; the first: bad/c.txt.zst: truncated' \
@@ -40,6 +41,14 @@ said 'train           4 documents' 'valid           1 documents' \
     'skipped          2 lines that are not valid JSON; the first: bad/b.jsonl:2: column' \
     'skipped          3 lines without the field as a string; the first: bad/b.jsonl:4: the field "text" is not a string'
 [ -e x ] && complain "a directory was written by a command that failed"
+
+# ---- one file under two names would be learned and held out ----
+ln -s book.txt again.txt
+refuse 2 "book.txt and again.txt are one file" prepare book.txt --valid again.txt --tokenizer t.json --out x
+refuse 2 "book.txt and book.txt are one file" prepare book.txt book.txt --tokenizer t.json --out x
+works prepare book.txt book.txt g.txt --deduplicate --valid-fraction 0.5 --tokenizer t.json --out x
+said 'dropped          1 duplicates' 'train           1 documents'
+rm -r x
 
 printf 'a<|endoftext|>b' >special.txt
 works prepare special.txt --valid book.txt --tokenizer t.json --out plain

@@ -127,10 +127,11 @@ ask 404 "$url/v1/models/a%ffb"
 is '.error.message | contains("a\ufffdb")'
 grep -qi '^Access-Control' "$work/head" && complain "CORS is not off: $(cat "$work/head")"
 ask 403 "$url/v1/completions" -H 'Sec-Fetch-Site: cross-site' -d '{}'
+ask 403 "$url/v1/completions" -H 'Origin: http://elsewhere.example' -d '{}'
 
 # ---- tokens ----
 
-ask 200 "$url/tokenize" -d '{"text": "The state"}'
+ask 200 "$url/tokenize" -H "Origin: $url" -d '{"text": "The state"}'
 is ".count == 6 and .tokens == [$(printf 'The state' | "$lmu" tokenizer encode --tokenizer "$work/tokenizer.json" | tr ' ' ',')]"
 tokens=$(jq -c .tokens "$work/out")
 ask 200 "$url/detokenize" -d "{\"tokens\": $tokens}"

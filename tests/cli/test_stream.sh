@@ -29,7 +29,7 @@ cut -f 2 "$work/whole" | jq -rj . | cmp - "$work/whole.txt" || complain "the tok
 same() {
     checks=$((checks + 1))
     diff <(cut -f 2 "$work/out") <(cut -f 2 "$work/whole") >/dev/null || complain "$1: other tokens"
-    paste <(cut -f 1 "$work/out") <(cut -f 1 "$work/whole") | awk '{ d = $1 - $2; if (d > 0.0002 || d < -0.0002) bad++ } END { exit bad > 0 }' ||
+    paste <(cut -f 1 "$work/out") <(cut -f 1 "$work/whole") | awk '{ d = $1 - $2; if (d > 0.0005 || d < -0.0005) bad++ } END { exit bad > 0 }' ||
         complain "$1: other surprises"
 }
 while IFS= read -r -n 1 -d '' byte; do printf '%s' "$byte"; done <"$work/whole.txt" | stream

@@ -126,10 +126,11 @@ wait $process 2>/dev/null
 # -- shown, estimated, in part -----------------------------------------------------------------------------------------
 works study show "$work/study.json" --out "$work/whole"
 said "20 of 20 runs are done" "core, tuned by tuning: bits per byte by tokens" "theta 8"
-works study show "$work/study.json" --out "$work/none"
-said "0 of 20 runs are done"
+refuse 1 "$work/none: no such file or directory" study show "$work/study.json" --out "$work/none"
 works study run "$work/study.json" --out "$work/none" --corpus "words=$work/data" --estimate
 grep -q "0 of 20 runs done, about .* left" "$work/err" || complain "--estimate: $(cat "$work/err")"
+works study show "$work/study.json" --out "$work/none"
+said "0 of 20 runs are done"
 [ ! -e "$work/none/results.jsonl" ] || complain "--estimate trained something"
 works study run "$work/study.json" --out "$work/prepared" --corpus "words=$work" --grid tuning --model lmu --results "$work/tuning.jsonl"
 [ "$(jq -r .model "$work/tuning.jsonl" | uniq -c | tr -s ' ')" = " 2 lmu" ] || complain "--model: $(cat "$work/tuning.jsonl")"
@@ -145,6 +146,8 @@ works study run "$work/study.json" --out "$work/mended" --corpus "words=$work" -
 # -- refused -----------------------------------------------------------------------------------------------------------
 refuse 2 "rests on grid tuning, whose runs of it are not all done" study run "$work/study.json" --out "$work/early" --grid core --corpus "words=$work/data"
 refuse 2 "where is the corpus words? Give --corpus words=PATH" study run "$work/study.json" --out "$work/nowhere"
+refuse 1 "--corpus words=$work/missing: no such file" study run "$work/study.json" --out "$work/unmade" --corpus "words=$work/missing"
+[ ! -e "$work/unmade" ] || complain "study run: a directory was made for a corpus that is not there"
 refuse 2 "NAME=PATH is expected" study run "$work/study.json" --out "$work/nowhere" --corpus word
 refuse 2 "has no grid 'cor'; did you mean 'core'?" study show "$work/study.json" --out "$work/whole" --grid cor
 refuse 2 "has no model 'lum'; did you mean 'lmu'?" study show "$work/study.json" --out "$work/whole" --model lum

@@ -64,7 +64,7 @@ for step in 50 58 211 390; do # --resume after --resume; computing values again 
 done
 train 0 "held-out text: " --resume --out "$run"
 same "$run" "interrupted and resumed"
-train 0 "held-out text: " --resume --out "$run" # nothing is left to do
+train 0 "is complete; a larger --tokens or --time goes on" --resume --out "$run" # nothing is left to do
 same "$run" "complete and resumed"
 
 run=$work/killed

@@ -53,6 +53,7 @@ refuse 2 "128 channels cannot be divided among the 3 heads of memory_heads: dim 
 refuse 2 "no budget: give --tokens or --time" $tiny --tokens 0 --time 0
 refuse 2 "no corpus: give --data DIR" --dim 8
 refuse 1 "$work/nowhere/tokenizer.json: cannot open" --data "$work/nowhere"
+train 2 "$work/data holds prepared text" --data "$work/data" --out "$work/data"
 refuse 2 "data/train.bin: the data holds " $tiny --length 1M
 refuse 2 "fewer than one window of 1000000 + 1" $tiny --length 1M
 mkdir "$work/mixed"
