@@ -21,7 +21,9 @@ static bool array_holds(const json_t *value, bool numbers)
     json_t *item;
     if (!json_is_array(value))
         return false;
-    json_array_foreach(value, index, item) if (!(numbers ? json_is_number(item) : json_is_string(item))) return false;
+    json_array_foreach(value, index, item)
+        if (!(numbers ? json_is_number(item) : json_is_string(item)))
+            return false;
     return true;
 }
 
@@ -71,15 +73,17 @@ static lmu_status field_from_json(const Field *field, void *values, const json_t
     case FIELD_CHOICE:
         return field_set(field, values, json_string_value(value));
     case FIELD_REALS:
-        json_array_foreach(value, index, item) used +=
-            (size_t)snprintf(text + used, sizeof text - used, "%s%.17g", index ? "," : "", json_number_value(item));
+        json_array_foreach(value, index, item)
+            used +=
+                (size_t)snprintf(text + used, sizeof text - used, "%s%.17g", index ? "," : "", json_number_value(item));
         if (used)
             return field_set(field, values, text);
         field_empty(field, values);
         return LMU_OK;
     case FIELD_STRINGS:
         field_release(field, values);
-        json_array_foreach(value, index, item) TRY(field_set(field, values, json_string_value(item)));
+        json_array_foreach(value, index, item)
+            TRY(field_set(field, values, json_string_value(item)));
         return LMU_OK;
     }
     return LMU_OK;
@@ -91,8 +95,7 @@ lmu_status fields_from_json(const FieldTable *table, void *values, const char *o
         return error_set(LMU_FORMAT, "%s: an object of settings is expected", origin);
     const char *key;
     json_t *value;
-    json_object_foreach((json_t *)object, key, value)
-    {
+    json_object_foreach((json_t *)object, key, value) {
         const Field *field = fields_find(table, key);
         if (!field || field->positional || strcmp(field->name, key) != 0) {
             const char *nearest = fields_nearest(&table, 1, key);

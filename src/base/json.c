@@ -42,8 +42,12 @@ static bool json_is_short(const json_t *value)
         snprintf(text, sizeof text, "%.15g", json_real_value(value));
         return strtod(text, NULL) == json_real_value(value);
     }
-    json_object_foreach((json_t *)value, key, member) if (!json_is_short(member)) return false;
-    json_array_foreach(value, index, member) if (!json_is_short(member)) return false;
+    json_object_foreach((json_t *)value, key, member)
+        if (!json_is_short(member))
+            return false;
+    json_array_foreach(value, index, member)
+        if (!json_is_short(member))
+            return false;
     return true;
 }
 

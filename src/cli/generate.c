@@ -47,7 +47,7 @@ static const Field generate_fields[] = {
                   "above 0, tokens that were written are less likely to come again"),
     FIELD_REAL_OF(GenerateOptions, frequency_penalty, "0", -SAMPLE_PENALTY_MOST, SAMPLE_PENALTY_MOST, "logit",
                   "the same for each time that they were"),
-    FIELD_COUNT_OF(GenerateOptions, seed, "0", 0, 9e18, NULL, "the same seed gives the same text"),
+    FIELD_COUNT_OF(GenerateOptions, seed, "0", 0, 9e15, NULL, "the same seed gives the same text"),
     {.name = "stop",
      .type = FIELD_STRINGS,
      .offset = offsetof(GenerateOptions, stop),

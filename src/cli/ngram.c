@@ -29,7 +29,7 @@ static const Field ngram_fields[] = {
     FIELD_COUNT_OF(NgramOptions, length, "256", 1, 1 << 30, "tokens", "a window: as lmu train --length"),
     FIELD_COUNT_OF(NgramOptions, lanes, "0", 0, 1 << 20, "lanes",
                    "the order of lmu train --carry with this --batch; 0: that without --carry"),
-    FIELD_COUNT_OF(NgramOptions, seed, "0", 0, 9e18, NULL, "of the data order: as lmu train --seed"),
+    FIELD_COUNT_OF(NgramOptions, seed, "0", 0, 9e15, NULL, "of the data order: as lmu train --seed"),
     FIELD_COUNT_OF(NgramOptions, context, NULL, 1, 1 << 30, "tokens",
                    "a window of evaluation; without it, the length of a training window"),
     FIELD_COUNT_OF(NgramOptions, stride, NULL, 1, 1 << 30, "tokens",

@@ -38,7 +38,7 @@ static const Field prepare_fields[] = {
      .offset = offsetof(PrepareArguments, valid),
      .unit = "INPUT",
      .help = "held-out text of its own; then all of the inputs are for training"},
-    FIELD_COUNT_OF(PrepareArguments, seed, "0", 0, 9e18, NULL, "chooses the held-out documents"),
+    FIELD_COUNT_OF(PrepareArguments, seed, "0", 0, 9e15, NULL, "chooses the held-out documents"),
     FIELD_STRING_OF(PrepareArguments, field, "text", "NAME", "the field of a .jsonl line that holds the text"),
     FIELD_FLAG_OF(PrepareArguments, deduplicate, NULL,
                   "drop documents that occurred before, to the byte; held-out ones too that are also training text"),

@@ -127,8 +127,7 @@ static lmu_status read_metadata(Safetensors *file, const json_t *metadata)
         return error_set(LMU_FORMAT, "%s: " SAFETENSORS_METADATA " must be an object of strings", file->path);
     const char *key;
     json_t *value;
-    json_object_foreach((json_t *)metadata, key, value)
-    {
+    json_object_foreach((json_t *)metadata, key, value) {
         if (!json_is_string(value))
             return error_set(LMU_FORMAT, "%s: " SAFETENSORS_METADATA " must be an object of strings; \"%s\" is none",
                              file->path, key);
@@ -196,8 +195,7 @@ static lmu_status read_header(Safetensors *file)
     TRY(memory_new(&file->by_name, json_object_size(file->header), sizeof *file->by_name, "a table of tensors"));
     const char *name;
     json_t *info;
-    json_object_foreach(file->header, name, info)
-    {
+    json_object_foreach(file->header, name, info) {
         if (strcmp(name, SAFETENSORS_METADATA) == 0) {
             TRY(read_metadata(file, info));
             continue;

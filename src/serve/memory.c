@@ -108,8 +108,7 @@ static lmu_status take_keys(MemoryLook *look, json_t *body, ApiError *error)
     json_t *value;
     TRY(take_prompt(look, json_object_get(body, "prompt"), error));
     look->position = (int64_t)look->ids.count - 1;
-    json_object_foreach(body, name, value)
-    {
+    json_object_foreach(body, name, value) {
         if (strcmp(name, "layer") == 0)
             TRY(take_number(value, name, &look->layer, error));
         else if (strcmp(name, "position") == 0)

@@ -170,8 +170,7 @@ lmu_status request_ids(const json_t *array, const char *param, int64_t vocabular
         return api_error_set(error, 400, "context_length_exceeded", param,
                              "'%s' has %zu tokens; this server reads %" PRId64, param, count, limit);
     TRY(memory_grow(&out->id, &out->capacity, out->count + count, sizeof *out->id, "token ids"));
-    json_array_foreach(array, index, value)
-    {
+    json_array_foreach(array, index, value) {
         json_int_t id = json_integer_value(value);
         if (!json_is_integer(value))
             return api_error_set(error, 400, NULL, param, "'%s': element %zu is %s; a token id is expected", param,
@@ -226,8 +225,7 @@ static lmu_status take_bias(Parsing *p, const Key *key, const json_t *value)
         return api_error_set(p->error, 400, NULL, key->name, "'logit_bias' names %zu tokens; there can be %d",
                              json_object_size(value), SAMPLE_BIAS_LIMIT);
     TRY(memory_new(&r->bias, json_object_size(value), sizeof *r->bias, "a bias"));
-    json_object_foreach((json_t *)value, name, bias)
-    {
+    json_object_foreach((json_t *)value, name, bias) {
         char *end = NULL;
         errno = 0;
         long long id = *name >= '0' && *name <= '9' ? strtoll(name, &end, 10) : -1;
@@ -251,8 +249,7 @@ static lmu_status take_stream_options(Parsing *p, const Key *key, const json_t *
     json_t *member;
     if (!json_is_object(value))
         return wrong_kind(p, key->name, "an object", value);
-    json_object_foreach((json_t *)value, name, member)
-    {
+    json_object_foreach((json_t *)value, name, member) {
         if (strcmp(name, "include_usage") != 0)
             return api_error_set(p->error, 400, "unknown_parameter", key->name,
                                  "'stream_options' has no key '%.40s'; it has 'include_usage'", name);
@@ -319,7 +316,8 @@ static lmu_status take_state(Parsing *p, const Key *key, const json_t *value)
     }
     if (!json_is_object(value))
         return wrong_kind(p, key->name, "\"return\", a state that was returned, or an object", value);
-    json_object_foreach((json_t *)value, name, member) TRY(state_member(p, name, member));
+    json_object_foreach((json_t *)value, name, member)
+        TRY(state_member(p, name, member));
     return LMU_OK;
 }
 
@@ -384,8 +382,7 @@ lmu_status request_keys(CompletionRequest *request, const RequestLimits *limits,
     Parsing parsing = {request, limits, vocabulary, error};
     const char *name;
     json_t *value;
-    json_object_foreach(request->json, name, value)
-    {
+    json_object_foreach(request->json, name, value) {
         size_t i = 0;
         while (i < KEYS && strcmp(keys[i].name, name) != 0)
             i++;

@@ -81,12 +81,10 @@ static lmu_status body_json(Exchange *exchange, const char *wanted, const char *
     const char *name;
     json_t *value;
     TRY(request_json(exchange->body.data, bytes_size(&exchange->body), out, &exchange->error));
-    json_object_foreach(
-        *out, name, value) if (strcmp(name, wanted) != 0 &&
-                               (!other || strcmp(name, other) !=
-                                              0)) return api_error_set(&exchange->error, 400, "unknown_parameter", name,
-                                                                       "Unrecognized request argument supplied: %.80s",
-                                                                       name);
+    json_object_foreach(*out, name, value)
+        if (strcmp(name, wanted) != 0 && (!other || strcmp(name, other) != 0))
+            return api_error_set(&exchange->error, 400, "unknown_parameter", name,
+                                 "Unrecognized request argument supplied: %.80s", name);
     if (!json_object_get(*out, wanted))
         return api_error_set(&exchange->error, 400, NULL, wanted, "'%s' is missing", wanted);
     return LMU_OK;

@@ -110,14 +110,12 @@ static void difference_of(const Choice *choice, const Result *run, const Result 
     const char *key;
     json_t *ignored;
     *text = '\0';
-    json_object_foreach(newest->settings, key, ignored)
-    {
+    json_object_foreach(newest->settings, key, ignored) {
         const json_t *then = setting_of(choice, run, key), *now = setting_of(choice, newest, key);
         if (!setting_stands_aside(key) && !json_equal(then, now))
             difference_add(text, size, key, then, now);
     }
-    json_object_foreach(run->settings, key, ignored)
-    {
+    json_object_foreach(run->settings, key, ignored) {
         const json_t *then = setting_of(choice, run, key), *now = setting_of(choice, newest, key);
         if (!json_object_get(newest->settings, key) && !setting_stands_aside(key) && !json_equal(then, now))
             difference_add(text, size, key, then, now);

@@ -61,8 +61,7 @@ static lmu_status get_inputs(const char *origin, const json_t *json, const char 
     if (array && (!json_is_array(array) || json_array_size(array) > CORPUS_INPUTS))
         return error_set(LMU_FORMAT, "%s: key \"%s\" must be an array of at most %d files or folders", origin, key,
                          CORPUS_INPUTS);
-    json_array_foreach(array, index, name)
-    {
+    json_array_foreach(array, index, name) {
         if (!json_is_string(name))
             return error_set(LMU_FORMAT, "%s: key \"%s\": entry %zu is no string", origin, key, index + 1);
         TRY(join(place, json_string_value(name), &inputs->path[inputs->count]));

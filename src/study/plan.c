@@ -74,8 +74,7 @@ static lmu_status cell_vary(const Study *study, Cell *cell, const json_t *vary, 
     const char *key;
     json_t *values, *chosen;
     snprintf(name, sizeof name, "%s", variant);
-    json_object_foreach((json_t *)vary, key, values)
-    {
+    json_object_foreach((json_t *)vary, key, values) {
         size_t count = json_array_size(values), used = strlen(name);
         const json_t *value = json_array_get(values, index % count);
         index /= count;
@@ -130,7 +129,8 @@ static size_t vary_count(const StudyGrid *grid)
     size_t count = 1;
     const char *key;
     json_t *values;
-    json_object_foreach((json_t *)grid->vary, key, values) count *= json_array_size(values);
+    json_object_foreach((json_t *)grid->vary, key, values)
+        count *= json_array_size(values);
     return count;
 }
 
@@ -167,9 +167,9 @@ static lmu_status add_variants(Planner *p, Cell prototype, const StudyCorpus *co
     json_t *settings;
     for (size_t index = 0; !grid->variants && index < vary_count(grid); index++)
         TRY(add_cell(p, &prototype, corpus, "", index, plan));
-    json_object_foreach((json_t *)grid->variants, variant, settings) for (size_t index = 0; index < vary_count(grid);
-                                                                          index++)
-        TRY(add_cell(p, &prototype, corpus, variant, index, plan));
+    json_object_foreach((json_t *)grid->variants, variant, settings)
+        for (size_t index = 0; index < vary_count(grid); index++)
+            TRY(add_cell(p, &prototype, corpus, variant, index, plan));
     return LMU_OK;
 }
 
@@ -193,18 +193,18 @@ lmu_status planner_expand(Planner *p, const StudyGrid *grid, const PlanFilter *o
     json_t *size, *optimizer, *model;
     TRY(study_corpus_describe(p->study, grid->corpus, &corpus));
     for (size_t s = 0; s < grid->seeds; s++)
-        json_array_foreach((json_t *)grid->sizes, i, size) json_array_foreach((json_t *)grid->optimizers, k, optimizer)
-            json_array_foreach((json_t *)grid->models, m, model)
-        {
-            Cell prototype = {.grid = grid,
-                              .model = json_string_value(model),
-                              .size = json_string_value(size),
-                              .optimizer = json_string_value(optimizer),
-                              .seed = grid->seed[s]};
-            if (passes(only->model, prototype.model) && passes(only->size, prototype.size) &&
-                passes(only->optimizer, prototype.optimizer) && is_wanted(only->models, prototype.model))
-                TRY(add_variants(p, prototype, &corpus, plan));
-        }
+        json_array_foreach((json_t *)grid->sizes, i, size)
+            json_array_foreach((json_t *)grid->optimizers, k, optimizer)
+                json_array_foreach((json_t *)grid->models, m, model) {
+                    Cell prototype = {.grid = grid,
+                                      .model = json_string_value(model),
+                                      .size = json_string_value(size),
+                                      .optimizer = json_string_value(optimizer),
+                                      .seed = grid->seed[s]};
+                    if (passes(only->model, prototype.model) && passes(only->size, prototype.size) &&
+                        passes(only->optimizer, prototype.optimizer) && is_wanted(only->models, prototype.model))
+                        TRY(add_variants(p, prototype, &corpus, plan));
+                }
     return LMU_OK;
 }
 
@@ -264,8 +264,9 @@ static lmu_status check_models(const Study *study, const StringList *wanted)
     const char *names[NAMES], *name;
     size_t count = 0;
     json_t *settings;
-    json_object_foreach(json_object_get(study->json, "models"), name, settings) if (count < NAMES) names[count++] =
-        name;
+    json_object_foreach(json_object_get(study->json, "models"), name, settings)
+        if (count < NAMES)
+            names[count++] = name;
     for (size_t i = 0; i < wanted->count; i++)
         if (!study_member(study, "models", wanted->value[i]))
             return unknown_name(study, "model", wanted->value[i], names, count);

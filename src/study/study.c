@@ -34,8 +34,7 @@ lmu_status settings_read(const char *origin, const json_t *settings, ModelConfig
     json_t *of_model = json_object(), *of_training = json_object(), *value;
     const char *key;
     lmu_status status = LMU_OK;
-    json_object_foreach((json_t *)settings, key, value)
-    {
+    json_object_foreach((json_t *)settings, key, value) {
         if (is_one_of(key, reserved, sizeof reserved / sizeof *reserved)) {
             status =
                 error_set(LMU_FORMAT, "%s: key \"%s\" is for the study to set: budgets and seeds stand in its grids",
@@ -101,8 +100,7 @@ static lmu_status check_keys(const Study *study, const char *where, const json_t
 {
     const char *key;
     json_t *value;
-    json_object_foreach((json_t *)json, key, value)
-    {
+    json_object_foreach((json_t *)json, key, value) {
         char suggestion[SUGGESTION_SIZE];
         if (!is_one_of(key, known, count))
             return error_set(LMU_FORMAT, "%s: %sunknown key \"%s\"%s", study->path, where, key,
@@ -119,8 +117,7 @@ static lmu_status check_corpora(const Study *study)
     const char *name;
     if (!json_is_object(corpora))
         return error_set(LMU_FORMAT, "%s: key \"corpora\" must be an object of named corpora", study->path);
-    json_object_foreach((json_t *)corpora, name, corpus)
-    {
+    json_object_foreach((json_t *)corpora, name, corpus) {
         char where[256];
         if (!json_is_object(corpus))
             return error_set(LMU_FORMAT, "%s: corpora.%s must be an object", study->path, name);
@@ -150,8 +147,7 @@ static lmu_status check_section(const Study *study, const char *section)
     const char *name;
     if (!json_is_object(object))
         return error_set(LMU_FORMAT, "%s: key \"%s\" must be an object of named settings", study->path, section);
-    json_object_foreach((json_t *)object, name, settings)
-    {
+    json_object_foreach((json_t *)object, name, settings) {
         const char *arch = ARCHITECTURE_DEFAULT;
         if (!json_is_object(settings))
             return error_set(LMU_FORMAT, "%s: %s.%s must be an object", study->path, section, name);
@@ -178,7 +174,9 @@ static lmu_status unknown_name(const Study *study, const StudyGrid *grid, const 
     char suggestion[SUGGESTION_SIZE];
     json_t *value;
     size_t count = 0;
-    json_object_foreach(json_object_get(study->json, section), key, value) if (count < 256) names[count++] = key;
+    json_object_foreach(json_object_get(study->json, section), key, value)
+        if (count < 256)
+            names[count++] = key;
     return error_set(LMU_FORMAT, "%s: grid %s: there is no \"%s\" in \"%s\"%s", study->path, grid->name, name, section,
                      name_suggestion(name, names, count, suggestion));
 }
@@ -193,8 +191,7 @@ static lmu_status get_names(const Study *study, const StudyGrid *grid, const jso
     if (!json_is_array(*out) || json_array_size(*out) == 0)
         return error_set(LMU_FORMAT, "%s: grid %s: key \"%s\" must be an array of at least one name", study->path,
                          grid->name, section);
-    json_array_foreach(*out, index, name)
-    {
+    json_array_foreach(*out, index, name) {
         if (!json_is_string(name))
             return error_set(LMU_FORMAT, "%s: grid %s: key \"%s\": name %zu is no string", study->path, grid->name,
                              section, index + 1);
@@ -222,8 +219,7 @@ static lmu_status get_counts(const Study *study, const StudyGrid *grid, const js
         return error_set(LMU_FORMAT, "%s: grid %s: key \"%s\" must be an array of at least one count", study->path,
                          grid->name, key);
     TRY(memory_new(out, *count, sizeof **out, "a study"));
-    json_array_foreach(array, index, item)
-    {
+    json_array_foreach(array, index, item) {
         int64_t value = json_is_integer(item) ? json_integer_value(item) : -1;
         if (json_is_string(item) && !parse_count(json_string_value(item), &value))
             value = -1;
@@ -247,13 +243,11 @@ static lmu_status check_vary(const Study *study, const StudyGrid *grid)
     const char *key;
     json_t *values, *value;
     size_t index;
-    json_object_foreach((json_t *)grid->vary, key, values)
-    {
+    json_object_foreach((json_t *)grid->vary, key, values) {
         if (json_array_size(values) == 0)
             return error_set(LMU_FORMAT, "%s: grid %s: vary.%s must be an array of values", study->path, grid->name,
                              key);
-        json_array_foreach(values, index, value)
-        {
+        json_array_foreach(values, index, value) {
             const char *text = json_string_value(value);
             double factor;
             if (text && text[0] == 'x' && parse_real(text + 1, &factor) && factor > 0) {

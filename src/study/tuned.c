@@ -17,8 +17,7 @@ static const char *nearest_size(const Study *study, const StudyGrid *grid, const
     double least = INFINITY;
     size_t index;
     json_t *name;
-    json_array_foreach((json_t *)grid->sizes, index, name)
-    {
+    json_array_foreach((json_t *)grid->sizes, index, name) {
         const char *there = json_string_value(name);
         double target = size_of(study, size), have = size_of(study, there);
         double apart = target > 0 && have > 0 ? fabs(log(have / target)) : 0;
@@ -53,7 +52,8 @@ static lmu_status varied_settings(const Planner *p, const Cell *cell, json_t **o
     for (const StudyGrid *g = cell->grid; g; g = g->tuned_by ? study_grid(p->study, g->tuned_by) : NULL) {
         const char *key;
         json_t *values;
-        json_object_foreach((json_t *)g->vary, key, values) json_object_set(varied, key, json_object_get(all, key));
+        json_object_foreach((json_t *)g->vary, key, values)
+            json_object_set(varied, key, json_object_get(all, key));
     }
     json_decref(all);
     *out = varied;

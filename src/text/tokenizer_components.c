@@ -32,8 +32,7 @@ lmu_status settings_check(const char *path, const char *where, json_t *object, c
 {
     const char *key;
     json_t *value;
-    json_object_foreach(object, key, value)
-    {
+    json_object_foreach(object, key, value) {
         Demand demand = DEMAND_NOTHING;
         for (size_t i = 0; i < count; i++)
             if (strcmp(setting[i].key, key) == 0)
@@ -135,8 +134,7 @@ static lmu_status sequence_read(const char *path, json_t *list, TokenizerParts *
     size_t index, place = 0;
     json_t *component;
     bool split = false, byte_level = false;
-    json_array_foreach(list, index, component)
-    {
+    json_array_foreach(list, index, component) {
         char where[64];
         snprintf(where, sizeof where, "pre_tokenizer.pretokenizers[%zu].", index);
         while (place < 3 && !is_type(component, order[place]))
@@ -194,8 +192,7 @@ static lmu_status post_processor_check(const char *path, const json_t *component
             return LMU_OK;
     if (!is_type(component, "Sequence"))
         return error_set(LMU_FORMAT, "%s: post_processor of type %s is not supported", path, type_of(component));
-    json_array_foreach(json_object_get(component, "processors"), index, part)
-    {
+    json_array_foreach(json_object_get(component, "processors"), index, part) {
         if (is_type(part, "Sequence")) /* none is written in one, and depth has an end */
             return error_set(LMU_FORMAT, "%s: a post_processor Sequence in a Sequence is not supported", path);
         TRY(post_processor_check(path, part));

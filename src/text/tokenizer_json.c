@@ -117,13 +117,11 @@ static lmu_status added_list(Reading *r, size_t *beside)
     r->parts.added_count = json_array_size(r->added);
     TRY(memory_new(&r->new_token, r->parts.added_count, sizeof *r->new_token, "the added tokens"));
     r->parts.added = r->new_token;
-    json_array_foreach(r->added, index, added)
-    {
+    json_array_foreach(r->added, index, added) {
         TRY(added_read(r, index, added, &r->new_token[index]));
         *beside += r->new_token[index].beside;
     }
-    json_array_foreach(r->added, index, added)
-    {
+    json_array_foreach(r->added, index, added) {
         char where[64];
         snprintf(where, sizeof where, "added_tokens[%zu].", index);
         TRY(added_flags_check(r, where, json_string_value(json_object_get(added, "content")), &r->new_token[index]));
@@ -152,15 +150,13 @@ lmu_status tokens_read(Reading *r)
                          (long long)TOKENIZER_MOST_IDS);
     TRY(memory_new(&r->token, r->parts.count, sizeof *r->token, "the vocabulary"));
     r->parts.token = r->token;
-    json_array_foreach(r->added, index, added)
-    {
+    json_array_foreach(r->added, index, added) {
         name = json_string_value(json_object_get(added, "content"));
         id = json_object_get(added, "id");
         TRY(token_take(r, name, id, &(Token){name, strlen(name), r->new_token[index].special}));
         r->new_token[index].id = (uint32_t)json_integer_value(id);
     }
-    json_object_foreach(r->vocab, name, id)
-    {
+    json_object_foreach(r->vocab, name, id) {
         Token token;
         bool spelled;
         if (is_added(r, name, id))
@@ -216,7 +212,8 @@ static lmu_status merges_read(Reading *r, json_t *merges)
         return error_set(LMU_FORMAT, "%s: too many merges", r->path);
     TRY(memory_new(&r->merge, r->parts.merge_count, sizeof *r->merge, "the merges"));
     r->parts.merge = r->merge;
-    json_array_foreach(merges, index, value) TRY(merge_read(r, index, value));
+    json_array_foreach(merges, index, value)
+        TRY(merge_read(r, index, value));
     return LMU_OK;
 }
 

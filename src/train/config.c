@@ -42,7 +42,7 @@ static const Field fields[] = {
     FIELD_REAL_OF(TrainConfig, beta2, "0.95", 0, 0.999999, "factor", "decay of AdamW's second moment"),
     FIELD_REAL_OF(TrainConfig, epsilon, "1e-8", 1e-30, 1, "number", "AdamW's epsilon"),
     FIELD_REAL_OF(TrainConfig, clip, "1", 0, 1e9, "norm", "largest norm of the gradient, 0: not clipped"),
-    FIELD_COUNT_OF(TrainConfig, seed, "0", 0, 9e15, "number", "seed of initialisation, data order and dropout"),
+    FIELD_COUNT_OF(TrainConfig, seed, "0", 0, 9e15, NULL, "seed of initialisation, data order and dropout"),
     FIELD_COUNT_OF(TrainConfig, evaluate_every, "0", 0, 1e12, "steps",
                    "steps between evaluations on held-out text; 0: twenty in the run"),
     FIELD_COUNT_OF(TrainConfig, evaluate_tokens, "64k", 0, 1e12, "tokens",

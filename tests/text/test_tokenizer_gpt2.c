@@ -18,8 +18,7 @@ static int valid_open(void **state)
     if (!valid || !merges)
         return -1;
     size += (size_t)sprintf(merges, "#version: 0.2\n");
-    json_array_foreach(json_object_get(json_object_get(valid, "model"), "merges"), index, merge)
-    {
+    json_array_foreach(json_object_get(json_object_get(valid, "model"), "merges"), index, merge) {
         size += (size_t)sprintf(merges + size, "%s\n", json_string_value(merge));
     }
     return scratch_open(state);

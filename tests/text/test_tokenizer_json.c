@@ -275,8 +275,7 @@ static void test_forms(void **state)
     size_t index;
     json_t *merge;
     pairs = json_array();
-    json_array_foreach(merges, index, merge)
-    {
+    json_array_foreach(merges, index, merge) {
         const char *text = json_string_value(merge), *space = strchr(text, ' ');
         json_array_append_new(pairs, json_pack("[s#, s]", text, (int)(space - text), space + 1));
     }
