@@ -58,13 +58,15 @@ static void keep(const EvalResult *whole, const EvalResult *part, Result *result
     }
 }
 
-/* In one pass with its state carried; a model whose attention has an end cannot, which is no error, nor is a state that grows
- * beyond all numbers. */
+/* In one pass with its state carried. Causal attention looks back as far as in training, its context, as a sliding window; with
+ * learned positions it cannot, which is no error, nor is a state that grows beyond all numbers. */
 static lmu_status score_carried(StudyRun *s, Model *model, const HeldOut *held, Result *result)
 {
     Evaluator evaluator;
     EvalResult whole;
     EvalCut cut = {.context = CARRIED_TOKENS, .stride = CARRIED_TOKENS, .carry = 1};
+    if (!params_find(model->params, "position.weight"))
+        model->config.window = model_config_reach(&model->config);
     TRY(evaluator_open(model, &cut, &evaluator));
     lmu_status status =
         evaluator_run(&evaluator, &held->text, 0, tokenizer_lengths(held->tokenizer), &s->progress, &whole);

@@ -143,6 +143,16 @@ rm "$work/elsewhere/text/0.txt"
 refuse 1 "it is other data" study run "$work/study.json" --out "$work/mended" --corpus "words=$work/elsewhere" --grid tuning
 works study run "$work/study.json" --out "$work/mended" --corpus "words=$work" --grid tuning # what was prepared of it does not stand in the way
 
+# Causal attention is carried as a sliding window; learned positions end.
+jq '.models = {"modern": {"arch": "transformer-modern", "context": 32}, "transformer": .models.transformer} |
+    .grids = [.grids[1] | .models = ["modern", "transformer"] | .sizes = ["6k"] | .budgets = ["3k"] | del(.tuned_by)]' \
+    "$work/study.json" >"$work/modern.json"
+works study run "$work/modern.json" --out "$work/modern" --corpus "words=$work/data"
+jq -se 'map({(.model): .carried_bits_per_byte}) | add | .transformer == null and .modern > 0' "$work/modern/results.jsonl" >"$work/found" ||
+    complain "carried: $(cut -c1-200 "$work/modern/results.jsonl")"
+jq -se '.[0] | .carried_bits_per_byte < .bits_per_byte and .carried_bits_per_byte > .bits_per_byte - 0.5' "$work/modern/results.jsonl" >"$work/found" ||
+    complain "carried: $(jq -c '[.bits_per_byte, .carried_bits_per_byte]' "$work/modern/results.jsonl")"
+
 # -- refused -----------------------------------------------------------------------------------------------------------
 refuse 2 "rests on grid tuning, whose runs of it are not all done" study run "$work/study.json" --out "$work/early" --grid core --corpus "words=$work/data"
 refuse 2 "where is the corpus words? Give --corpus words=PATH" study run "$work/study.json" --out "$work/nowhere"
