@@ -7,6 +7,7 @@
 #include "base/machine.h"
 #include "cli/command.h"
 #include "text/ngram.h"
+#include "text/prepare.h"
 #include "text/tokenizer.h"
 
 typedef struct NgramOptions {
@@ -59,6 +60,7 @@ static lmu_status open_shard(const char *directory, const char *name, const Toke
 
 static lmu_status prepared_open(const char *directory, Prepared *data)
 {
+    TRY(prepare_check(directory));
     char *path = path_join(directory, "tokenizer.json");
     if (path == NULL)
         return error_set(LMU_MEMORY, "no memory for a file name");

@@ -271,7 +271,10 @@ lmu_status checkpoint_find(const char *path, char **directory)
 {
     static const char *const places[] = {"", "best", "last"};
     if (!file_is_directory(path))
-        return error_set(LMU_IO, "%s: there is no such directory", path);
+        return error_set(LMU_IO,
+                         file_exists(path) ? "%s: is a file; the directory of a run or a checkpoint is expected"
+                                           : "%s: there is no such directory",
+                         *path ? path : "\"\"");
     for (int i = 0; i < 3; i++) {
         char *inside = i ? path_join(path, places[i]) : strdup(path);
         char *model = inside ? path_join(inside, "model.safetensors") : NULL;

@@ -475,6 +475,23 @@ static lmu_status preparing_finish(Preparing *p)
     return directory_replace(p->fresh, p->options->out);
 }
 
+lmu_status prepare_check(const char *directory)
+{
+    static const char *const names[] = {PREPARE_TRAIN, PREPARE_VALID, PREPARE_TOKENIZER};
+    if (!file_is_directory(directory))
+        return error_set(LMU_IO, "%s: there is no such directory; one that lmu prepare wrote is expected",
+                         *directory ? directory : "\"\"");
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char *path = path_join(directory, names[i]);
+        bool there = path && file_exists(path);
+        free(path);
+        if (!there)
+            return error_set(LMU_IO, "%s: has no %s; a directory that lmu prepare wrote is expected", directory,
+                             names[i]);
+    }
+    return LMU_OK;
+}
+
 lmu_status prepare_run(const PrepareOptions *options, const Tokenizer *tokenizer, Progress *progress,
                        PrepareResult *result)
 {

@@ -19,6 +19,9 @@
 #define PREPARE_VALID "valid.bin"
 #define PREPARE_TOKENIZER "tokenizer.json"
 
+/* Whether `directory` holds what prepare writes, all three by name; LMU_IO says what is missing. */
+lmu_status prepare_check(const char *directory);
+
 typedef struct PrepareOptions {
     char *const *inputs; /* as corpus_open() takes them */
     size_t input_count;

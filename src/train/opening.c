@@ -5,6 +5,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "text/prepare.h"
 #include "train/trainer_internal.h"
 
 #define MICRO_TOKENS 2048 /* their activations stay near the cores; smaller ones gain nothing more */
@@ -38,6 +39,7 @@ static lmu_status open_data(Trainer *t)
     if (!t->config->data)
         return error_set(LMU_USAGE, "no corpus: give --data DIR, a directory that 'lmu prepare' made");
     char *path;
+    TRY(prepare_check(t->config->data));
     TRY(open_data_file(t, "tokenizer.json", &path));
     lmu_status status = tokenizer_open(path, &t->tokenizer);
     free(path);

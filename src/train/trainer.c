@@ -13,6 +13,7 @@
 #include "base/file.h"
 #include "base/format.h"
 #include "base/random.h"
+#include "text/prepare.h"
 #include "train/optimiser.h"
 
 #define EVALUATIONS 20          /* in a run, unless told otherwise */
@@ -336,7 +337,7 @@ static lmu_status refuse_existing(const TrainRequest *request)
 {
     bool there, text;
     TRY(run_holds(request->run, "last", &there));
-    TRY(run_holds(request->run, "train.bin", &text));
+    TRY(run_holds(request->run, PREPARE_TRAIN, &text));
     if (text && !there)
         return error_set(LMU_USAGE, "%s holds prepared text, which is the place of --data: choose another --out",
                          request->run);

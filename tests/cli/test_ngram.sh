@@ -49,7 +49,7 @@ refuse 2 "--tokens" ngram --data "$work/data" --tokens -5
 refuse 2 "--tokens" ngram --data "$work/data" --tokens 0
 refuse 2 "--stride 65 is more than the context of 64" ngram --data "$work/data" --length 64 --stride 65
 refuse 2 "fewer than one window of 1000000000 + 1" ngram --data "$work/data" --length 1G
-refuse 1 "$work/none/tokenizer.json" ngram --data "$work/none"
+refuse 1 "$work/none: there is no such directory" ngram --data "$work/none"
 refuse 1 "/nowhere/ngram.json" ngram --data "$work/data" --length 64 --out /nowhere/ngram.json
 mkdir "$work/cut"
 cp "$work/data"/* "$work/cut"

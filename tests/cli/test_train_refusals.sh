@@ -52,7 +52,8 @@ refuse 2 "128 channels cannot be divided among the 3 heads of memory_heads: dim 
     --memory-heads 3
 refuse 2 "no budget: give --tokens or --time" $tiny --tokens 0 --time 0
 refuse 2 "no corpus: give --data DIR" --dim 8
-refuse 1 "$work/nowhere/tokenizer.json: cannot open" --data "$work/nowhere"
+refuse 1 "$work/nowhere: there is no such directory; one that lmu prepare wrote" --data "$work/nowhere"
+refuse 1 "$work/text: has no train.bin; a directory that lmu prepare wrote is expected" --data "$work/text"
 train 2 "$work/data holds prepared text" --data "$work/data" --out "$work/data"
 refuse 2 "data/train.bin: the data holds " $tiny --length 1M
 refuse 2 "fewer than one window of 1000000 + 1" $tiny --length 1M

@@ -306,6 +306,7 @@ wait $process
 
 refuse 2 "RUN is missing" generate
 refuse 1 "there is no such directory" generate "$work/none"
+refuse 1 "model.safetensors: is a file; the directory of a run" generate "$run/last/model.safetensors"
 refuse 1 "holds no model" generate "$work/texts"
 refuse 2 "give one of them" generate "$run" --prompt x --prompt-file y
 refuse 1 "$work/none: cannot open" generate "$run" --prompt-file "$work/none"
