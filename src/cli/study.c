@@ -83,9 +83,13 @@ static void print_cell(const Cell *cell, const Results *results)
     printf("%-20s %-6s %-8s %5lld %5lld %9s", cell->model, cell->size, cell->optimizer, (long long)cell->seed,
            (long long)(cell->order ? 0 : cell->config.dim),
            format_count((double)cell->non_embedding, count, sizeof count));
+    size_t first = (size_t)(cell->budget - cell->grid->budget);
     for (size_t b = 0; b < cell->grid->budgets; b++) {
-        const Result *r = results_find(results, cell->id[b], cell->grid->name);
-        if (!r)
+        bool here = b >= first && b < first + cell->budgets;
+        const Result *r = here ? results_find(results, cell->id[b - first], cell->grid->name) : NULL;
+        if (!here)
+            printf(" %8s", "");
+        else if (!r)
             printf(" %8s", cell->tuned ? "." : "?");
         else if (isfinite(r->bits_per_byte))
             printf(" %8.4f", r->bits_per_byte);

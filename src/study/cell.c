@@ -41,7 +41,7 @@ static lmu_status settings_of(const Cell *cell, json_t **out)
 static lmu_status result_begin(const Cell *cell, size_t budget, Result *r)
 {
     *r = (Result){.seed = cell->seed,
-                  .budget = cell->grid->budget[budget],
+                  .budget = cell->budget[budget],
                   .width = cell->order ? 0 : cell->config.dim,
                   .non_embedding = cell->non_embedding,
                   .parameters = cell->parameters,
@@ -232,7 +232,7 @@ static int64_t stable_steps(const Cell *cell, int64_t budget)
 static lmu_status trunk_advance(StudyRun *s, const Cell *cell, const StudyCorpus *corpus, int64_t until)
 {
     TrainReport report;
-    int64_t most = cell->grid->budget[cell->grid->budgets - 1];
+    int64_t most = cell->budget[cell->budgets - 1];
     if (until == 0)
         return LMU_OK;
     TRY(train_until(s, cell, corpus, s->trunk, most, until, &report));
@@ -245,7 +245,7 @@ static lmu_status trunk_advance(StudyRun *s, const Cell *cell, const StudyCorpus
 static lmu_status train_budget(StudyRun *s, const Cell *cell, const StudyCorpus *corpus, size_t budget, Result *r)
 {
     TrainReport report;
-    int64_t tokens = cell->grid->budget[budget];
+    int64_t tokens = cell->budget[budget];
     char *last = NULL;
     lmu_status status = LMU_OK;
     if (!marker_is(s->current, "branch", cell->id[budget])) {
@@ -268,7 +268,7 @@ done:
 static void name_run(StudyRun *s, const Cell *cell, size_t budget)
 {
     char tokens[32];
-    format_count((double)cell->grid->budget[budget], tokens, sizeof tokens);
+    format_count((double)cell->budget[budget], tokens, sizeof tokens);
     snprintf(s->label, sizeof s->label, "%s%s%s %s", cell->model, *cell->size ? " " : "", cell->size, tokens);
     snprintf(s->name, sizeof s->name, "%s: %s%s%s%s%s%s%s%s %s tokens", cell->grid->name, cell->model,
              *cell->size ? " " : "", cell->size, *cell->optimizer ? " " : "", cell->optimizer,
@@ -281,10 +281,10 @@ static lmu_status study_budget(StudyRun *s, const Cell *cell, const StudyCorpus 
     Result r = {0};
     lmu_status status;
     ATTEMPT(result_begin(cell, budget, &r));
-    status = cell->order ? study_count(s, cell, corpus, cell->grid->budget[budget], &r)
+    status = cell->order ? study_count(s, cell, corpus, cell->budget[budget], &r)
                          : train_budget(s, cell, corpus, budget, &r);
     if (status == LMU_NUMERIC) {
-        r.tokens = cell->grid->budget[budget];
+        r.tokens = cell->budget[budget];
         status = LMU_OK;
     }
     ATTEMPT(status);
@@ -299,7 +299,7 @@ done:
 /* DIR/current is this cell's: what another cell has left there is removed. */
 static lmu_status claim_current(StudyRun *s, const Cell *cell)
 {
-    const char *id = cell->id[cell->grid->budgets - 1];
+    const char *id = cell->id[cell->budgets - 1];
     if (marker_is(s->current, "cell", id))
         return LMU_OK;
     TRY(directory_remove(s->current));
@@ -311,7 +311,7 @@ lmu_status study_cell(StudyRun *s, const Cell *cell)
 {
     const StudyCorpus *corpus = study_corpus_of(s, cell);
     bool trained = false;
-    for (size_t b = 0; b < cell->grid->budgets; b++) {
+    for (size_t b = 0; b < cell->budgets; b++) {
         name_run(s, cell, b);
         if (results_find(&s->results, cell->id[b], cell->grid->name))
             continue;

@@ -45,7 +45,7 @@ static lmu_status grids_check(const Results *results, const char *path, const St
 
 /* -- by settings -- */
 
-/* Runs of a group, a series at one size, whose settings differ from the newest's in one way. */
+/* Runs of a group, a series at one size and budget, whose settings differ from the newest's in one way. */
 typedef struct Outdated {
     size_t group;
     const char *difference;
@@ -122,10 +122,15 @@ static void difference_of(const Choice *choice, const Result *run, const Result 
     }
 }
 
-static bool is_alike(const Result *a, const Result *b)
+static bool is_of_one_curve(const Result *a, const Result *b)
 {
     return !strcmp(a->size, b->size) && !strcmp(a->model, b->model) && !strcmp(a->optimizer, b->optimizer) &&
            !strcmp(a->variant, b->variant) && !strcmp(a->corpus, b->corpus);
+}
+
+static bool is_alike(const Result *a, const Result *b)
+{
+    return a->budget == b->budget && is_of_one_curve(a, b);
 }
 
 static lmu_status outdated_add(Choice *choice, size_t group, const Result *run, const char *difference)
@@ -181,10 +186,43 @@ static lmu_status settings_note(Choice *choice)
         if (!label)
             return LMU_MEMORY;
         TRY(series_note(choice->series,
-                        "%s, size '%s': runs left out because their settings are not those of the newest run there, "
-                        "%s of grid %s: %zu, from %s of grid %s on; %s%s",
-                        label, newest->size, newest->id, newest->grid, o->runs, o->first->id, o->first->grid,
-                        o->difference, strcmp(newest->grid, o->first->grid) ? "; --grid chooses one of them" : ""));
+                        "%s, size '%s', %" PRId64 " tokens: runs left out because their settings are not those of the "
+                        "newest run there, %s of grid %s: %zu, from %s of grid %s on; %s%s",
+                        label, newest->size, newest->budget, newest->id, newest->grid, o->runs, o->first->id,
+                        o->first->grid, o->difference,
+                        strcmp(newest->grid, o->first->grid) ? "; --grid chooses one of them" : ""));
+    }
+    return LMU_OK;
+}
+
+/* The run of the same curve whose budget is the next larger one; NULL: none. */
+static const Result *next_on_curve(const Choice *choice, const Result *run)
+{
+    const Result *next = NULL;
+    for (size_t g = 0; g < choice->groups; g++) {
+        const Result *other = choice->newest[g];
+        if (is_of_one_curve(run, other) && other->budget > run->budget && (!next || other->budget < next->budget))
+            next = other;
+    }
+    return next;
+}
+
+/* A curve may be tuned by budget, and may be one that was begun anew and is not complete: it is told where settings change. */
+static lmu_status curves_note(Choice *choice)
+{
+    for (size_t g = choice->groups; g-- > 0;) {
+        char difference[600];
+        const Result *run = choice->newest[g], *next = next_on_curve(choice, run);
+        if (!next)
+            continue;
+        difference_of(choice, run, next, difference, sizeof difference);
+        const char *label = series_label(choice->series, run);
+        if (!label)
+            return LMU_MEMORY;
+        if (*difference)
+            TRY(series_note(choice->series,
+                            "%s, size '%s': settings change between %" PRId64 " and %" PRId64 " tokens: %s", label,
+                            run->size, run->budget, next->budget, difference));
     }
     return LMU_OK;
 }
@@ -235,6 +273,7 @@ lmu_status runs_choose(const Results *results, const char *path, const StringLis
     ATTEMPT(defaults_make(&choice.defaults));
     ATTEMPT(settings_choose(&choice, *run));
     ATTEMPT(settings_note(&choice));
+    ATTEMPT(curves_note(&choice));
     status = age_choose(&choice, *run);
 done:
     json_decref(choice.defaults);

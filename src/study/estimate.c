@@ -54,7 +54,7 @@ static lmu_status speed_measure(StudyRun *s, const Cell *cell, Speed *speed)
     Progress quiet = {.interrupt = s->progress.interrupt};
     TRY(model_config_copy(&model, &cell->config));
     train.data = study_corpus_of(s, cell)->directory;
-    train.tokens = cell->grid->budget[0];
+    train.tokens = cell->budget[0];
     train.threads = s->request->threads;
     TrainRequest request = {.run = s->current, .config = &train, .model = &model, .progress = &quiet};
     lmu_status status = train_measure(&request, &speed->training, &speed->scoring);
@@ -74,10 +74,10 @@ static double tokens_left(const Study *study, const Cell *cell, const Results *r
 {
     double branches = 0, most = 0, decay = cell->train.schedule == SCHEDULE_WSD ? cell->train.decay : 1;
     *missing = 0;
-    for (size_t b = 0; b < cell->grid->budgets; b++) {
+    for (size_t b = 0; b < cell->budgets; b++) {
         if (plan_result(study, cell, b, results))
             continue;
-        double budget = (double)cell->grid->budget[b];
+        double budget = (double)cell->budget[b];
         branches += decay * budget;
         most = budget;
         ++*missing;

@@ -32,7 +32,7 @@ static lmu_status identity_fields(const FieldTable *table, const void *values, v
 
 lmu_status cell_identify(Cell *cell, const StudyCorpus *corpus)
 {
-    TRY(memory_new(&cell->id, cell->grid->budgets, sizeof *cell->id, "a study"));
+    TRY(memory_new(&cell->id, cell->budgets, sizeof *cell->id, "a study"));
     json_t *json = json_pack("{s:s, s:s, s:I}", "corpus", corpus->digest, "held_out", corpus->held_out, "seed",
                              (json_int_t)cell->seed);
     lmu_status status = LMU_OK;
@@ -46,9 +46,9 @@ lmu_status cell_identify(Cell *cell, const StudyCorpus *corpus)
         ATTEMPT(identity_fields(&model_table, &cell->config, &model, json));
         ATTEMPT(identity_fields(&train_table, &cell->train, &train, json));
     }
-    for (size_t i = 0; i < cell->grid->budgets; i++) {
+    for (size_t i = 0; i < cell->budgets; i++) {
         char digest[DIGEST_SIZE];
-        json_object_set_new(json, "tokens", json_integer(cell->grid->budget[i]));
+        json_object_set_new(json, "tokens", json_integer(cell->budget[i]));
         char *text = json_dumps(json, JSON_COMPACT | JSON_SORT_KEYS);
         if (!text) {
             status = error_set(LMU_MEMORY, "no memory for a study");

@@ -102,7 +102,7 @@ static lmu_status cell_settings(Planner *p, Cell *cell, const char *variant, siz
     const json_t *model = study_member(study, "models", cell->model), *tuned = NULL;
     bool counts = json_object_get(model, "ngram") != NULL, tunable = grid->tuned_by && !counts;
     if (tunable)
-        TRY(planner_tuned(p, grid->tuned_by, cell->model, cell->size, cell->optimizer, &tuned));
+        TRY(planner_tuned(p, cell, cell->budget[0], &tuned));
     cell->tuned = !tunable || tuned;
     const json_t *layers[] = {json_object_get(study->json, "settings"),
                               study_member(study, "sizes", cell->size),
@@ -151,6 +151,28 @@ done:
     return status;
 }
 
+/* Cells for the prototype's budgets, a cell for neighbours that were tuned alike: they share a trunk. */
+static lmu_status add_cells(Planner *p, const Cell *prototype, const StudyCorpus *corpus, const char *variant,
+                            size_t index, Plan *plan)
+{
+    Cell part = *prototype;
+    for (size_t first = 0, end; first < prototype->budgets; first = end) {
+        const json_t *tuned = NULL, *next = NULL;
+        if (part.grid->tuned_by)
+            TRY(planner_tuned(p, prototype, prototype->budget[first], &tuned));
+        for (end = first + 1; end < prototype->budgets; end++) {
+            if (part.grid->tuned_by)
+                TRY(planner_tuned(p, prototype, prototype->budget[end], &next));
+            if (tuned != next && !json_equal(tuned, next))
+                break;
+        }
+        part.budget = prototype->budget + first;
+        part.budgets = end - first;
+        TRY(add_cell(p, &part, corpus, variant, index, plan));
+    }
+    return LMU_OK;
+}
+
 /* All variants of one model, size, optimiser and seed. Counts have no size, optimiser or variant: one cell for all of them. */
 static lmu_status add_variants(Planner *p, Cell prototype, const StudyCorpus *corpus, Plan *plan)
 {
@@ -166,10 +188,10 @@ static lmu_status add_variants(Planner *p, Cell prototype, const StudyCorpus *co
     const char *variant;
     json_t *settings;
     for (size_t index = 0; !grid->variants && index < vary_count(grid); index++)
-        TRY(add_cell(p, &prototype, corpus, "", index, plan));
+        TRY(add_cells(p, &prototype, corpus, "", index, plan));
     json_object_foreach((json_t *)grid->variants, variant, settings)
         for (size_t index = 0; index < vary_count(grid); index++)
-            TRY(add_cell(p, &prototype, corpus, variant, index, plan));
+            TRY(add_cells(p, &prototype, corpus, variant, index, plan));
     return LMU_OK;
 }
 
@@ -200,7 +222,9 @@ lmu_status planner_expand(Planner *p, const StudyGrid *grid, const PlanFilter *o
                                       .model = json_string_value(model),
                                       .size = json_string_value(size),
                                       .optimizer = json_string_value(optimizer),
-                                      .seed = grid->seed[s]};
+                                      .seed = grid->seed[s],
+                                      .budget = only->budget ? only->budget : grid->budget,
+                                      .budgets = only->budget ? 1 : grid->budgets};
                     if (passes(only->model, prototype.model) && passes(only->size, prototype.size) &&
                         passes(only->optimizer, prototype.optimizer) && is_wanted(only->models, prototype.model))
                         TRY(add_variants(p, prototype, &corpus, plan));
@@ -321,6 +345,6 @@ void plan_count(const Plan *plan, const Results *results, size_t *done, size_t *
 {
     *done = *all = 0;
     for (size_t i = 0; i < plan->cells; i++)
-        for (size_t b = 0; b < plan->cell[i].grid->budgets; b++, ++*all)
+        for (size_t b = 0; b < plan->cell[i].budgets; b++, ++*all)
             *done += results_find(results, plan->cell[i].id[b], plan->cell[i].grid->name) != NULL;
 }

@@ -75,12 +75,14 @@ typedef struct Cell {
     const char *model, *size, *optimizer; /* "" where there is none */
     char *variant;
     int64_t seed;
+    const int64_t *budget; /* [budgets] of the grid's: neighbours that the same settings serve */
+    size_t budgets;
     bool tuned;    /* false: settings are provisional until the grid that tunes this one is complete */
     int64_t order; /* of counts; 0: a model */
     ModelConfig config;
     TrainConfig train;                 /* budget, data and seed are filled in for each run */
     int64_t parameters, non_embedding; /* of the model */
-    char (*id)[17];                    /* [grid->budgets] identity of each run */
+    char (*id)[17];                    /* [budgets] identity of each run */
 } Cell;
 
 typedef struct Plan {

@@ -31,15 +31,24 @@ static const char *nearest_size(const Study *study, const StudyGrid *grid, const
     return best;
 }
 
-/* Sum of the logarithms of bits per byte over budgets and seeds; infinite: one diverged; NaN: one is missing. */
+/* Of the budgets that the grid has, in rising order, the one nearest in ratio; of two as near the smaller. */
+static const int64_t *nearest_budget(const StudyGrid *grid, int64_t budget)
+{
+    const int64_t *best = &grid->budget[0];
+    for (size_t i = 1; i < grid->budgets; i++)
+        if ((double)budget * (double)budget > (double)*best * (double)grid->budget[i])
+            best = &grid->budget[i];
+    return best;
+}
+
+/* Sum of the logarithms of bits per byte over seeds; infinite: one diverged; NaN: one is missing. */
 static double score_of(const Planner *p, const Plan *plan, size_t variant, size_t variants)
 {
     double sum = 0;
-    for (size_t i = variant; i < plan->cells; i += variants) /* seeds come outermost */
-        for (size_t b = 0; b < plan->cell[i].grid->budgets; b++) {
-            const Result *r = results_find(p->results, plan->cell[i].id[b], plan->cell[i].grid->name);
-            sum += r ? log(r->bits_per_byte) : (double)NAN;
-        }
+    for (size_t i = variant; i < plan->cells; i += variants) { /* seeds come outermost */
+        const Result *r = results_find(p->results, plan->cell[i].id[0], plan->cell[i].grid->name);
+        sum += r ? log(r->bits_per_byte) : (double)NAN;
+    }
     return sum;
 }
 
@@ -63,7 +72,8 @@ static lmu_status varied_settings(const Planner *p, const Cell *cell, json_t **o
 static lmu_status find_best(Planner *p, Tuned *tuned)
 {
     const StudyGrid *grid = tuned->grid;
-    PlanFilter only = {.model = tuned->model, .size = tuned->size, .optimizer = tuned->optimizer};
+    PlanFilter only = {
+        .model = tuned->model, .size = tuned->size, .optimizer = tuned->optimizer, .budget = tuned->budget};
     Plan plan = {0};
     const Cell *best = NULL;
     double lowest = INFINITY;
@@ -84,15 +94,16 @@ static lmu_status find_best(Planner *p, Tuned *tuned)
     return status;
 }
 
-lmu_status planner_tuned(Planner *p, const char *name, const char *model, const char *size, const char *optimizer,
-                         const json_t **out)
+lmu_status planner_tuned(Planner *p, const Cell *cell, int64_t budget, const json_t **out)
 {
-    const StudyGrid *grid = study_grid(p->study, name);
-    Tuned tuned = {grid, model, nearest_size(p->study, grid, size), optimizer, NULL};
+    const StudyGrid *grid = study_grid(p->study, cell->grid->tuned_by);
+    Tuned tuned = {
+        grid, cell->model, nearest_size(p->study, grid, cell->size), cell->optimizer, nearest_budget(grid, budget),
+        NULL};
     for (size_t i = 0; i < p->count; i++) {
         const Tuned *known = &p->tuned[i];
-        if (known->grid == grid && !strcmp(known->model, model) && !strcmp(known->size, tuned.size) &&
-            !strcmp(known->optimizer, optimizer)) {
+        if (known->grid == grid && known->budget == tuned.budget && !strcmp(known->model, cell->model) &&
+            !strcmp(known->size, tuned.size) && !strcmp(known->optimizer, cell->optimizer)) {
             *out = known->settings;
             return LMU_OK;
         }

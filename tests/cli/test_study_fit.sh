@@ -59,17 +59,17 @@ refuse 2 "--model: 'kneser-ney' is counts" study fit "$results" --model kneser-n
 refuse 2 "--grid: $results has no finished run of grid 'mian'; did you mean 'main'?" study fit "$results" --grid mian
 refuse 1 "$work/no/fit.json: cannot write" study fit "$results" --out "$work/no/fit.json"
 
-# The machine was busy during one run; two others have the settings of an earlier time.
+# The machine was busy during one run; from some budget on settings are others, and of one run there is an earlier one.
 jq -c 'if .id == "lmu-small-2000000-0-main" then .seconds *= 3 else . end | if .model != "lmu" then . elif .budget > 7e6
     then .settings = {decay: 0.2} else .settings = {decay: 0.4} end' "$results" >"$work/busy.jsonl"
 grep '"decay":0.2' "$work/busy.jsonl" >"$work/changed.jsonl"
+grep '"id":"lmu-small-1000000-0-main"' "$work/busy.jsonl" | sed 's/"id":"[^"]*"/"id":"earlier"/; s/"decay":0.4/"decay":0.3/' >>"$work/changed.jsonl"
 grep -v '"decay":0.2' "$work/busy.jsonl" >>"$work/changed.jsonl"
 works study fit "$work/changed.jsonl" --out "$work/fit.json"
-said "lmu/adamw, size 'small': runs left out because their settings are not those of the newest run there" \
-    "of grid main: 2, from lmu-small-" "decay 0.2, now 0.4" \
-    "ratios of time are withheld: lmu/adamw, size 'small', took from 10 to 30 s for a million tokens in its 3 runs, a factor of 3 where"
+said "lmu/adamw, size 'small', 1000000 tokens: runs left out because their settings are not those of the newest run there" \
+    "of grid main: 1, from earlier" "settings change between 4000000 and 8000000 tokens: decay 0.4, now 0.2" \
+    "ratios of time are withheld: lmu/adamw, size 'small', took from 10 to 30 s for a million tokens in its 5 runs, a factor of 3 where"
 line "^small  lmu/adamw  transformer/adamw  64 k, 64 k +1M, 2M .* withheld +–$" "$work/out"
-grep -q "^lmu/adamw +small .* 8 M" "$work/out" && complain "runs of other settings are in a curve"
 jq -e '.pairs[0] | .headline.seconds == null and .headline.tokens != null and (.seconds_spread[0] - 3 | fabs) < 1e-9 and
     (.seconds_withheld | test("idle"))' "$work/fit.json" >/dev/null || complain "fit.json: $(jq -c .pairs "$work/fit.json")"
 sed '/"id":"transformer-small-1000000/s/"cpu":"a & b"/"cpu":"c"/' "$results" >"$work/machines.jsonl"

@@ -63,7 +63,7 @@ static void set(Result *run, const char *settings)
     assert_non_null(run->settings);
 }
 
-/* A curve is of one configuration, the newest. */
+/* At each budget the newest configuration counts, and it is told where a curve goes from one to another. */
 static void settings_change(void **state)
 {
     (void)state;
@@ -79,17 +79,17 @@ static void settings_change(void **state)
         "{\"decay\": 0.4, \"dim\": 48}"); /* window: 0 is the default */
     results.list[0].non_embedding++;      /* what is left out need not be of the same size */
     collect(&results, &series);
-    assert_int_equal(series.runs, 3);
+    assert_int_equal(series.runs, 5);
     assert_int_equal(series.count, 1);
     assert_non_null(series_cell(&series.list[0], "large", 2000));
     assert_near(series_cell(&series.list[0], "small", 1000)->loss, 4.1, 1e-12);
-    assert_null(series_cell(&series.list[0], "small", 2000));
-    assert_int_equal(series.notes.count, 2);
+    assert_int_equal(series_cell(&series.list[0], "small", 2000)->runs, 2);
+    assert_int_equal(series.notes.count, 3);
     assert_string_equal(series.notes.value[0],
-                        "lmu/adamw, size 'small': runs left out because their settings are not those of the newest run "
-                        "there, run5 of grid main: 1, from run0 of grid main on; decay 0.2, now 0.4");
-    assert_non_null(strstr(series.notes.value[1],
-                           "run5 of grid main: 2, from run1 of grid main on; decay 0.2, now 0.4; batch 4, now "));
+                        "lmu/adamw, size 'small', 1000 tokens: runs left out because their settings are not those of "
+                        "the newest run there, run4 of grid main: 1, from run0 of grid main on; decay 0.2, now 0.4");
+    assert_non_null(strstr(series.notes.value[1], "settings change between 2000 and 4000 tokens: decay 0.2, now 0.4"));
+    assert_non_null(strstr(series.notes.value[2], "settings change between 1000 and 2000 tokens: decay 0.4, now 0.2"));
     series_free(&series);
     results_free(&results);
 }

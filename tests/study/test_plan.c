@@ -192,11 +192,70 @@ static void test_factors(void **state)
     study_close(study);
 }
 
+/* Finished runs of the tuning at two budgets, with the losses of rate 0.01 and 0.001 at the first and the second; 0: not done. */
+static void add_budgets(const Study *study, Results *results, const double bits[2][2])
+{
+    Results none = {0};
+    Plan plan;
+    assert_int_equal(plan_open(study, &everything, &none, &plan), LMU_OK);
+    results_free(results);
+    results->list = calloc(4, sizeof *results->list);
+    for (size_t rate = 0; rate < 2; rate++) {
+        const Cell *cell = cell_of(&plan, "tuning", rate ? "=0.001" : "=0.01");
+        for (size_t b = 0; b < 2; b++)
+            if (bits[rate][b] > 0) {
+                results->list[results->count] = (Result){.bits_per_byte = bits[rate][b]};
+                results->list[results->count].id = strdup(cell->id[b]);
+                results->list[results->count++].grid = strdup("tuning");
+            }
+    }
+    plan_close(&plan);
+}
+
+/* A budget takes the settings of the tuning's that is nearest in ratio; those that take the same are one cell, with one trunk. */
+static void test_budgets(void **state)
+{
+    (void)state;
+    static const struct {
+        double bits[2][2];
+        size_t cells;
+        double rate[2];    /* of each cell; 0: to be tuned */
+        size_t budgets[2]; /* of each cell */
+    } cases[] = {
+        {{{2.5, 2.5}, {2.6, 2.4}}, 2, {0.01, 0.001}, {2, 2}},
+        {{{2.5, 2.3}, {2.6, 2.4}}, 1, {0.01}, {4}},
+        {{{2.5, 0}, {2.6, 2.4}}, 2, {0.01, 0}, {2, 2}},
+        {{{0, 2.5}, {2.6, 2.4}}, 2, {0, 0.001}, {2, 2}},
+        {{{0, 0}, {0, 0}}, 1, {0}, {4}},
+    };
+    Study *study;
+    Results results = {0};
+    Plan plan;
+    StringList core = {.count = 1, .value = (char *[]){"core"}};
+    assert_int_equal(study_open("tests/golden/study_budgets.json", &study), LMU_OK);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        add_budgets(study, &results, cases[i].bits);
+        assert_int_equal(plan_open(study, &(StudyPart){&core, &all}, &results, &plan), LMU_OK);
+        assert_int_equal(plan.cells, cases[i].cells);
+        for (size_t c = 0; c < plan.cells; c++) {
+            const Cell *cell = &plan.cell[c];
+            assert_int_equal(cell->budgets, cases[i].budgets[c]);
+            assert_int_equal(cell->budget[0], c ? 3000 : 1000);
+            assert_int_equal(cell->tuned, cases[i].rate[c] > 0);
+            if (cell->tuned)
+                assert_true(cell->train.learning_rate == cases[i].rate[c]);
+        }
+        plan_close(&plan);
+    }
+    results_free(&results);
+    study_close(study);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_identities), cmocka_unit_test(test_aside),   cmocka_unit_test(test_widths),
-        cmocka_unit_test(test_tuned),      cmocka_unit_test(test_factors),
+        cmocka_unit_test(test_tuned),      cmocka_unit_test(test_factors), cmocka_unit_test(test_budgets),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
