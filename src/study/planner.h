@@ -8,8 +8,8 @@
 typedef struct Tuned {
     const StudyGrid *grid;
     const char *model, *size, *optimizer;
-    const int64_t *budget; /* of the grid's */
-    json_t *settings;      /* NULL: runs are missing there, or all of them diverged */
+    int64_t budget;
+    json_t *settings; /* NULL: runs are missing there, or all of them diverged */
 } Tuned;
 
 typedef struct Planner {
@@ -23,14 +23,14 @@ typedef struct Planner {
 /* Cells of a grid added to the plan; of one model, size, optimiser and budget alone where these are not NULL, and of some models. */
 typedef struct PlanFilter {
     const char *model, *size, *optimizer;
-    const int64_t *budget;    /* one of the grid's */
+    const int64_t *budget;    /* in the place of the grid's */
     const StringList *models; /* NULL or count 0: all */
 } PlanFilter;
 lmu_status planner_expand(Planner *p, const StudyGrid *grid, const PlanFilter *only, Plan *plan);
 
 /* tuned.c: what the grid that tunes the cell's found best for its model and optimiser: of the size and the budget nearest in ratio that it
- * has, the settings with the lowest geometric mean of bits per byte over its seeds, of the keys that it and the grids that tuned it
- * vary. Borrowed; NULL: not all of those runs are done, or all diverged. */
+ * has, the settings with the lowest geometric mean of bits per byte over its seeds, of the keys that it varies; of keys that earlier
+ * grids varied, what those found best for the budget. Borrowed; NULL: not all of those runs are done, or all diverged. */
 lmu_status planner_tuned(Planner *p, const Cell *cell, int64_t budget, const json_t **out);
 
 /* identity.c: the identity of each budget's run. */

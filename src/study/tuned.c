@@ -69,37 +69,50 @@ static lmu_status varied_settings(const Planner *p, const Cell *cell, json_t **o
     return status;
 }
 
-static lmu_status find_best(Planner *p, Tuned *tuned)
+/* The number of the best of the cells that differ by what the grid varies; SIZE_MAX: runs are missing, or all diverged. */
+static size_t best_variant(const Planner *p, const Plan *plan, size_t variants)
 {
-    const StudyGrid *grid = tuned->grid;
-    PlanFilter only = {
-        .model = tuned->model, .size = tuned->size, .optimizer = tuned->optimizer, .budget = tuned->budget};
-    Plan plan = {0};
-    const Cell *best = NULL;
+    size_t best = SIZE_MAX;
     double lowest = INFINITY;
-    lmu_status status = planner_expand(p, grid, &only, &plan);
-    size_t variants = plan.cells / grid->seeds;
-    bool complete = status == LMU_OK && variants > 0;
-    for (size_t v = 0; v < variants && complete; v++) {
-        double score = score_of(p, &plan, v, variants);
-        complete = !isnan(score) && plan.cell[v].tuned;
+    for (size_t v = 0; v < variants; v++) {
+        double score = score_of(p, plan, v, variants);
+        if (isnan(score) || !plan->cell[v].tuned)
+            return SIZE_MAX;
         if (score < lowest) {
             lowest = score;
-            best = &plan.cell[v];
+            best = v;
         }
     }
-    if (complete && best)
-        status = varied_settings(p, best, &tuned->settings);
-    plan_close(&plan);
+    return best;
+}
+
+/* The best is found at a budget that the grid has. What it varied is then put upon what tuned it for the budget that is wanted: a rate
+ * that was best at half of what it was stays half of what is known there. */
+static lmu_status find_best(Planner *p, Tuned *tuned)
+{
+    PlanFilter only = {.model = tuned->model,
+                       .size = tuned->size,
+                       .optimizer = tuned->optimizer,
+                       .budget = nearest_budget(tuned->grid, tuned->budget)};
+    Plan found = {0}, wanted = {0};
+    lmu_status status;
+    ATTEMPT(planner_expand(p, tuned->grid, &only, &found));
+    size_t best = best_variant(p, &found, found.cells / tuned->grid->seeds);
+    only.budget = &tuned->budget;
+    if (best != SIZE_MAX)
+        ATTEMPT(planner_expand(p, tuned->grid, &only, &wanted));
+    if (best != SIZE_MAX && wanted.cell[best].tuned)
+        status = varied_settings(p, &wanted.cell[best], &tuned->settings);
+done:
+    plan_close(&found);
+    plan_close(&wanted);
     return status;
 }
 
 lmu_status planner_tuned(Planner *p, const Cell *cell, int64_t budget, const json_t **out)
 {
     const StudyGrid *grid = study_grid(p->study, cell->grid->tuned_by);
-    Tuned tuned = {
-        grid, cell->model, nearest_size(p->study, grid, cell->size), cell->optimizer, nearest_budget(grid, budget),
-        NULL};
+    Tuned tuned = {grid, cell->model, nearest_size(p->study, grid, cell->size), cell->optimizer, budget, NULL};
     for (size_t i = 0; i < p->count; i++) {
         const Tuned *known = &p->tuned[i];
         if (known->grid == grid && known->budget == tuned.budget && !strcmp(known->model, cell->model) &&

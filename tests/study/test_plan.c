@@ -247,6 +247,23 @@ static void test_budgets(void **state)
         }
         plan_close(&plan);
     }
+    /* A factor found at one budget counts from what each budget has. */
+    add_budgets(study, &results, cases[0].bits);
+    StringList names = {.count = 1, .value = (char *[]){"tuning-factor"}};
+    results.list = realloc(results.list, 6 * sizeof *results.list);
+    assert_int_equal(plan_open(study, &(StudyPart){&names, &all}, &results, &plan), LMU_OK);
+    for (size_t c = 0; c < 2; c++) {
+        results.list[results.count] = (Result){.bits_per_byte = strstr(plan.cell[c].variant, "0.005") ? 2.3 : 2.4};
+        results.list[results.count].id = strdup(plan.cell[c].id[0]);
+        results.list[results.count++].grid = strdup("tuning-factor");
+    }
+    plan_close(&plan);
+    names.value[0] = "late";
+    assert_int_equal(plan_open(study, &(StudyPart){&names, &all}, &results, &plan), LMU_OK);
+    assert_int_equal(plan.cells, 2);
+    assert_true(fabs(plan.cell[0].train.learning_rate - 0.005) < 1e-12);
+    assert_true(fabs(plan.cell[1].train.learning_rate - 0.0005) < 1e-12);
+    plan_close(&plan);
     results_free(&results);
     study_close(study);
 }
