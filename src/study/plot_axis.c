@@ -61,7 +61,7 @@ void picture_begin(FILE *out, int width, int height, const char *title)
     fprintf(out,
             " noenhanced textcolor '#222222'\n"
             "set border 3 linecolor '#666666'\nset tics nomirror textcolor '#222222'\nset grid linecolor '#dddddd'\n"
-            "set key bmargin center horizontal Left reverse samplen 3.5 textcolor '#222222'\n"
+            "set key bmargin center horizontal Left reverse samplen 3.5 maxcols 2 width -5 textcolor '#222222'\n"
             "set bars small\n");
 }
 
