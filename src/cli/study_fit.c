@@ -23,6 +23,10 @@ static const Field argument_fields[] = {
 static const FieldTable argument_table = {"Options", argument_fields, sizeof argument_fields / sizeof *argument_fields};
 
 static const Field fit_fields[] = {
+    FIELD_STRING_OF(
+        FitOptions, study, NULL, "FILE",
+        "the study (JSON): take only the runs that it leads to, as its settings are and its tuning came out; "
+        "without it, of each series, size and budget those of the newest settings"),
     {.name = "grid",
      .type = FIELD_STRINGS,
      .offset = offsetof(FitOptions, grid),

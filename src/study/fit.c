@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/format.h"
 #include "study/bootstrap.h"
+#include "study/study.h"
 
 const char *const law_names[LAW_KINDS] = {"tokens", "parameters", "flops"};
 
@@ -220,12 +221,54 @@ static lmu_status seeds_note(StudyFit *fit)
                : LMU_OK;
 }
 
+static bool is_planned(const Plan *plan, const Result *run)
+{
+    for (size_t i = 0; i < plan->cells; i++) {
+        const Cell *cell = &plan->cell[i];
+        for (size_t b = 0; cell->tuned && b < cell->budgets; b++)
+            if (strcmp(cell->id[b], run->id) == 0 && strcmp(cell->grid->name, run->grid) == 0)
+                return true;
+    }
+    return false;
+}
+
+/* Drops runs that the study does not lead to, as it and its tuning are now. */
+static lmu_status keep_planned(const char *path, Results *results, size_t *dropped)
+{
+    static const StringList all = {0};
+    Study *study;
+    Plan plan = {0};
+    size_t kept = 0, count = results->count;
+    TRY(study_open(path, &study));
+    lmu_status status = plan_open(study, &(StudyPart){&all, &all}, results, &plan);
+    for (size_t i = 0; status == LMU_OK && i < count; i++) {
+        if (is_planned(&plan, &results->list[i]))
+            results->list[kept++] = results->list[i];
+        else
+            result_free(&results->list[i]);
+    }
+    if (status == LMU_OK)
+        results->count = kept;
+    *dropped = count - results->count;
+    plan_close(&plan);
+    study_close(study);
+    if (status == LMU_OK && kept == 0)
+        return error_set(LMU_USAGE, "no finished run is one of %s, as it is now", path);
+    return status;
+}
+
 static lmu_status fit_make(const FitOptions *options, StudyFit *fit)
 {
+    size_t dropped = 0;
     if (!file_exists(fit->path))
         return error_set(LMU_IO, "%s: is not there; the results.jsonl that lmu study run wrote is expected", fit->path);
     TRY(results_read(fit->path, &fit->results));
+    if (options->study)
+        TRY(keep_planned(options->study, &fit->results, &dropped));
     TRY(series_collect(&fit->results, fit->path, &options->grid, &fit->series));
+    if (dropped > 0)
+        TRY(series_note(&fit->series, "runs left out because %s does not lead to them, as it is now: %zu",
+                        options->study, dropped));
     TRY(bootstrap_draw(&fit->series, (size_t)options->resamples, (uint64_t)options->seed));
     for (size_t i = 0; i < fit->series.count; i++)
         TRY(laws_of(fit, &fit->series.list[i]));

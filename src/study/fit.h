@@ -24,6 +24,7 @@ typedef struct LawFit {
 } LawFit;
 
 typedef struct FitOptions {
+    char *study;                      /* file of the study whose runs alone are taken; NULL: all */
     StringList grid, model, baseline; /* see series_collect; names of series, none: models that begin with "lmu" against
                                          those that begin with "transformer" or "lstm" */
     int64_t resamples, seed;          /* of the bootstrap */
