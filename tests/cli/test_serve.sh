@@ -211,8 +211,9 @@ ask 200 -N "$url/v1/completions" -d '{"prompt": "The ", "max_tokens": 20, "seed"
 line '^Content-Type: text/event-stream' "$work/head"
 [ "$(events)" = "$one" ] || complain "streamed: '$(events)', not '$one'"
 [ "$(tail -n 2 "$work/out" | head -n 1)" = 'data: [DONE]' ] || complain "a stream ends with $(tail -n 3 "$work/out")"
-[ "$(grep -c '^data: ' "$work/out")" -eq 21 ] || complain "20 tokens came in $(grep -c '^data: ' "$work/out") events"
-sed -n 's/^data: \({.*\)$/\1/p' "$work/out" | jq -se 'map(.choices[0].finish_reason) | .[:-1] == [range(19) | null] and .[-1] == "length"' \
+events=$(grep -c '^data: ' "$work/out") # of 20 tokens; parts of characters wait for the next
+[ "$events" -le 21 ] && [ "$events" -ge 11 ] || complain "20 tokens came in $events events"
+sed -n 's/^data: \({.*\)$/\1/p' "$work/out" | jq -se 'map(.choices[0].finish_reason) | (.[:-1] | all(. == null)) and .[-1] == "length"' \
     >/dev/null || complain "finish reasons of $(cat "$work/out")"
 grep -q usage "$work/out" && complain "usage was not asked for"
 ask 200 -N "$url/v1/completions" -d '{"prompt": "The ", "max_tokens": 3, "n": 2, "echo": true, "logprobs": 1, "stream": true, "stream_options": {"include_usage": true}}'
