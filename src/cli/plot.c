@@ -229,6 +229,16 @@ static const char *last_part(const char *path, char *out, size_t size)
     return out;
 }
 
+/* A name that promises another format would hold what its readers refuse. */
+static lmu_status refuse_other_format(const char *path)
+{
+    char name[256];
+    const char *ending = strrchr(last_part(path, name, sizeof name), '.');
+    return !ending || strcmp(ending, ".svg") == 0
+               ? LMU_OK
+               : error_set(LMU_USAGE, "%s: the picture is SVG: choose a name that ends in .svg", path);
+}
+
 static lmu_status plot_make(const PlotOptions *options)
 {
     Curve curve = {0};
@@ -237,6 +247,7 @@ static lmu_status plot_make(const PlotOptions *options)
     if (!path)
         return error_set(LMU_MEMORY, "no memory for a file name");
     lmu_status status;
+    ATTEMPT(refuse_other_format(path));
     ATTEMPT(curve_read(&curve, options->run));
     ATTEMPT(file_writer_check(path));
     series_smooth(&curve.train, options->smooth);

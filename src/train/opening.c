@@ -107,7 +107,11 @@ int train_micro_batch(const TrainConfig *config)
 static lmu_status open_model(Trainer *t)
 {
     const TrainRequest *r = t->request;
-    r->model->vocabulary = tokenizer_size(t->tokenizer);
+    int64_t vocabulary = tokenizer_size(t->tokenizer);
+    if (r->model->vocabulary != 0 && r->model->vocabulary != vocabulary)
+        return error_set(LMU_MISMATCH, "the settings name a vocabulary of %lld tokens, the tokenizer of %s has %lld",
+                         (long long)r->model->vocabulary, t->config->data, (long long)vocabulary);
+    r->model->vocabulary = vocabulary;
     bool loads = r->from && !r->resume;
     if (loads)
         TRY(open_from(t));

@@ -49,6 +49,7 @@ grep -qF -- "$title" "$work/other.svg" || complain "a title of backquotes is spo
 [ -z "$(ls "$traps")" ] || complain "a title was run: $(ls "$traps")"
 
 refuse 1 "other.svg: is a directory" plot "$run" --out "$(mkdir -p "$work/d/other.svg" && echo "$work/d/other.svg")"
+refuse 2 "$work/a.png: the picture is SVG: choose a name that ends in .svg" plot "$run" --out "$work/a.png"
 refuse 1 "$work/missing/a.svg: cannot write: No such file" plot "$run" --out "$work/missing/a.svg"
 echo '{"order":3}' >"$run/ngram.json"
 refuse 1 "$run/ngram.json: key \"loss\" is missing" plot "$run"

@@ -33,6 +33,7 @@ settings 2 '50 channels cannot be divided into the 4 groups of theta_groups' '{"
 settings 2 'less than a channel for each of 9 heads' '{"arch": "lmu-attention", "dim": 16, "heads": 9}'
 settings 1 'model.json: theta has 0 values' '{"theta": []}'
 settings 1 'model.json: key "vocabulary" is 0; it goes from 1 to 16777216' '{"vocabulary": 0}'
+settings 1 'the settings name a vocabulary of 299 tokens, the tokenizer of' '{"vocabulary": 299}'
 settings 1 'model.json: not valid JSON at line 1' '{"dim": 8'
 settings 1 'model.json: not valid JSON at line 1' '{"dim": 1e999}'
 settings 1 'model.json: not valid JSON' ''
