@@ -27,6 +27,16 @@ static lmu_status path_trim(const char *path, char **out)
     return *out ? LMU_OK : error_set(LMU_MEMORY, "no memory for a file name");
 }
 
+bool directory_holds(const char *directory, const char *name)
+{
+    int place = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    struct stat about;
+    bool there = place >= 0 && fstatat(place, name, &about, 0) == 0;
+    if (place >= 0)
+        close(place);
+    return there;
+}
+
 lmu_status directory_make(const char *path)
 {
     char *partial;

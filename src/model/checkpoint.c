@@ -277,10 +277,9 @@ lmu_status checkpoint_find(const char *path, char **directory)
                          *path ? path : "\"\"");
     for (int i = 0; i < 3; i++) {
         char *inside = i ? path_join(path, places[i]) : strdup(path);
-        char *model = inside ? path_join(inside, "model.safetensors") : NULL;
-        bool there = model && file_exists(model);
-        free(model);
-        if (there) {
+        if (!inside)
+            return error_set(LMU_MEMORY, "no memory for a file name");
+        if (directory_holds(inside, "model.safetensors")) {
             *directory = inside;
             return LMU_OK;
         }

@@ -104,14 +104,6 @@ done:
 
 /* -- directories -- */
 
-static bool has_checkpoint(const char *run)
-{
-    char *last = path_join(run, "last");
-    bool there = last && file_exists(last);
-    free(last);
-    return there;
-}
-
 /* Whether the file in DIR/current says that what lies there is of this run. */
 static bool marker_is(const char *directory, const char *name, const char *id)
 {
@@ -168,7 +160,7 @@ static lmu_status branch_off(StudyRun *s, const char *id)
     ATTEMPT(directory_remove(s->branch));
     status = from && to ? LMU_OK : error_set(LMU_MEMORY, "no memory for a path");
     ATTEMPT(status);
-    if (has_checkpoint(s->trunk)) {
+    if (directory_holds(s->trunk, "last")) {
         ATTEMPT(copy_files(from, to));
         ATTEMPT(copy_file(s->trunk, "metrics.jsonl", s->branch, "metrics.jsonl"));
     }
@@ -203,7 +195,7 @@ static lmu_status train_until(StudyRun *s, const Cell *cell, const StudyCorpus *
     TrainRequest request = {.run = run,
                             .config = &train,
                             .model = &model,
-                            .resume = has_checkpoint(run),
+                            .resume = directory_holds(run, "last"),
                             .until = until,
                             .ceiling = s->ceiling,
                             .progress = &s->progress};

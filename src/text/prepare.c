@@ -481,14 +481,10 @@ lmu_status prepare_check(const char *directory)
     if (!file_is_directory(directory))
         return error_set(LMU_IO, "%s: there is no such directory; one that lmu prepare wrote is expected",
                          *directory ? directory : "\"\"");
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        char *path = path_join(directory, names[i]);
-        bool there = path && file_exists(path);
-        free(path);
-        if (!there)
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (!directory_holds(directory, names[i]))
             return error_set(LMU_IO, "%s: has no %s; a directory that lmu prepare wrote is expected", directory,
                              names[i]);
-    }
     return LMU_OK;
 }
 

@@ -322,23 +322,11 @@ static void trainer_report(const Trainer *t, TrainReport *report)
     report->flop_use = spent > 0 ? (double)t->tokens * t->flops_token / spent / t->ceiling : 0;
 }
 
-static lmu_status run_holds(const char *run, const char *name, bool *there)
-{
-    char *path = path_join(run, name);
-    if (!path)
-        return LMU_MEMORY;
-    *there = file_exists(path);
-    free(path);
-    return LMU_OK;
-}
-
 /* A new run must fall neither upon an old one nor into the text, which lmu prepare replaces as a whole. */
 static lmu_status refuse_existing(const TrainRequest *request)
 {
-    bool there, text;
-    TRY(run_holds(request->run, "last", &there));
-    TRY(run_holds(request->run, PREPARE_TRAIN, &text));
-    if (text && !there)
+    bool there = directory_holds(request->run, "last");
+    if (directory_holds(request->run, PREPARE_TRAIN) && !there)
         return error_set(LMU_USAGE, "%s holds prepared text, which is the place of --data: choose another --out",
                          request->run);
     if (there && !request->resume)
