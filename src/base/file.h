@@ -43,7 +43,7 @@ lmu_status file_write(const char *path, const void *data, size_t size);
 bool file_exists(const char *path);
 bool file_is_directory(const char *path);
 bool directory_holds(const char *directory, const char *name); /* whether there is a directory/name */
-lmu_status directory_make(const char *path); /* with its parents; fine if it is there */
+lmu_status directory_make(const char *path);                   /* with its parents; fine if it is there */
 
 /* Entry names (no "." and "..", sorted by byte) as a NULL-terminated array; free with directory_list_free. */
 lmu_status directory_list(const char *path, char ***names, size_t *count);

@@ -24,8 +24,7 @@ static const Field run_fields[] = {
      .help = "directory of the run: checkpoints and metrics.jsonl"},
     FIELD_STRING_OF(RunOptions, arch, NULL, "NAME",
                     "architecture, such as lmu or lmu-paper; an unknown name lists all; without it, lmu. It may have "
-                    "defaults of its own for the options under Model: lmu has theta-groups 4,8,32,128, norm rms and "
-                    "init zero; docs/model.md lists all"),
+                    "defaults of its own for the options under Model, which docs/model.md lists"),
     FIELD_STRING_OF(RunOptions, config, NULL, "FILE", "model configuration as JSON; options below override it"),
     FIELD_STRING_OF(RunOptions, from, NULL, "RUN", "start from this trained model instead of random parameters"),
     FIELD_FLAG_OF(RunOptions, resume, "false", "go on with RUN where its last checkpoint stands, with its options"),

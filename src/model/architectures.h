@@ -14,6 +14,8 @@
 extern const Architecture architecture_lmu, architecture_lmu_paper, architecture_lmu_attention,
     architecture_transformer, architecture_transformer_modern, architecture_lstm;
 
+/* The start of the residual stream as configured, from the tied table. */
+Tensor *architecture_embedding(Graph *g, const ModelConfig *config, Tensor *ids, Tensor *table);
 /* Causal attention as configured. */
 AttentionSpec architecture_attention(const ModelConfig *config);
 /* The angles of its rotary positions. */

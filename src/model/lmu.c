@@ -50,8 +50,7 @@ static Tensor *block(Graph *g, const ModelConfig *c, int64_t layer, bool attends
 
 static Tensor *stack(Graph *g, const ModelConfig *c, bool hybrid, Tensor *ids, Tensor *embedding)
 {
-    EmbeddingSpec start = {c->recall, model_config_reach(c), c->ngram_slots};
-    Tensor *x = op_dropout(g, nn_embedding(g, ids, embedding, &start), c->dropout), *angles = NULL;
+    Tensor *x = op_dropout(g, architecture_embedding(g, c, ids, embedding), c->dropout), *angles = NULL;
     if (hybrid && c->attention == ATTENTION_ROPE)
         angles = architecture_angles(g, c);
     for (int64_t layer = 0; layer < c->layers; layer++) {

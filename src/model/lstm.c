@@ -5,8 +5,7 @@
 
 static Tensor *build(Graph *g, const ModelConfig *c, Tensor *ids, Tensor *embedding)
 {
-    EmbeddingSpec start = {c->recall, model_config_reach(c), c->ngram_slots};
-    Tensor *x = op_dropout(g, nn_embedding(g, ids, embedding, &start), c->dropout);
+    Tensor *x = op_dropout(g, architecture_embedding(g, c, ids, embedding), c->dropout);
     bool plain = c->norm == NORM_NONE;
     for (int64_t layer = 0; layer < c->layers; layer++) {
         graph_block(g, "layer.%lld", (long long)layer);

@@ -28,6 +28,12 @@ const Architecture *architecture_find(const char *name)
     return NULL;
 }
 
+Tensor *architecture_embedding(Graph *g, const ModelConfig *config, Tensor *ids, Tensor *table)
+{
+    EmbeddingSpec spec = {.recall = config->recall, .window = model_config_reach(config), .slots = config->ngram_slots};
+    return nn_embedding(g, ids, table, &spec);
+}
+
 AttentionSpec architecture_attention(const ModelConfig *config)
 {
     return (AttentionSpec){.channels = model_config_channels(config),

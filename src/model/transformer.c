@@ -17,7 +17,6 @@ static Tensor *block(Graph *g, const ModelConfig *c, Tensor *x /* [N x D] */)
 
 static Tensor *build(Graph *g, const ModelConfig *c, Tensor *ids, Tensor *embedding)
 {
-    EmbeddingSpec start = {c->recall, model_config_reach(c), c->ngram_slots};
     Tensor *places =
         graph_param(g, "position.weight", 2, (int64_t[]){c->context, c->dim}, (Init){INIT_NORMAL, 0.01}, PARAM_TABLE);
     Tensor *positions = graph_positions(g);
@@ -28,7 +27,7 @@ static Tensor *build(Graph *g, const ModelConfig *c, Tensor *ids, Tensor *embedd
                           (long long)c->window, (long long)c->context);
     if (positions && c->window > 0)
         graph_wrap(positions, c->context); /* no two tokens of a window share one */
-    Tensor *x = nn_embedding(g, ids, embedding, &start);
+    Tensor *x = architecture_embedding(g, c, ids, embedding);
     x = op_dropout(g, op_add(g, x, op_embedding(g, positions, places)), c->dropout);
     for (int64_t layer = 0; layer < c->layers; layer++) {
         graph_block(g, "layer.%lld", (long long)layer);

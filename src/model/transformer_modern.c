@@ -19,9 +19,8 @@ static Tensor *block(Graph *g, const ModelConfig *c, Tensor *x /* [N x D] */, Te
 
 static Tensor *build(Graph *g, const ModelConfig *c, Tensor *ids, Tensor *embedding)
 {
-    EmbeddingSpec start = {c->recall, model_config_reach(c), c->ngram_slots};
     Tensor *angles = architecture_angles(g, c);
-    Tensor *x = op_dropout(g, nn_embedding(g, ids, embedding, &start), c->dropout);
+    Tensor *x = op_dropout(g, architecture_embedding(g, c, ids, embedding), c->dropout);
     for (int64_t layer = 0; layer < c->layers; layer++) {
         graph_block(g, "layer.%lld", (long long)layer);
         x = block(g, c, x, angles);
