@@ -1,17 +1,6 @@
 /* Causal attention on bfloat16 against the same in plain float: the CPU's own products where it multiplies bfloat16, for every
  * vector width that runs here the same kernel with the products spelled out, and by tiles; arrays of float and of bfloat16. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <math.h>
-
-#include <cmocka.h>
-
-#include "base/random.h"
-#include "kernel/kernels.h"
+#include "bf16_testing.h"
 
 void simd_attention_bf16_tiles(Kernels *table); /* of a variant that only tests use */
 
@@ -49,24 +38,6 @@ static const Case cases[] = {
 };
 
 enum { Y, DQKV, CACHE, RESULTS };
-typedef struct Outcome {
-    int64_t size[RESULTS];
-    float *result[RESULTS];
-} Outcome;
-
-static Real *numbers(Backend *b, int64_t n, uint64_t key, double scale)
-{
-    double *drawn = calloc((size_t)n + 1, sizeof *drawn);
-    Real *out;
-    assert_non_null(drawn);
-    for (int64_t i = 0; i < n; i++)
-        drawn[i] = scale * random_normal(key, (uint64_t)i);
-    assert_int_equal(backend_alloc(b, (size_t)(n + 1) * b->real_size, &out), LMU_OK);
-    KERNEL(b, put_f64, n, drawn, out);
-    free(drawn);
-    return out;
-}
-
 /* The same, rounded if asked. */
 static Array array(Backend *b, bool half, int64_t n, const Real *from)
 {
@@ -126,34 +97,11 @@ static Outcome run(Backend *b, const Case *c, bool half)
     workspace(b, b->kernels->causal_attention_workspace(b, d, c->heads, n));
     KERNEL(b, causal_attention_back, &rows, d, c->heads, context, qkv, cache, y, lse, dy, dqkv, !half);
     KERNEL(b, attention_keep, &rows, d, context, qkv, cache);
-    Outcome o;
+    Outcome o = {0};
     take(&o, Y, n * d, y);
     take(&o, DQKV, n * 3 * d, dqkv);
     take(&o, CACHE, ROWS * context * 2 * d, array_of(cache));
     return o;
-}
-
-static void outcome_free(Outcome *o)
-{
-    for (int i = 0; i < RESULTS; i++)
-        free(o->result[i]);
-}
-
-/* The worst of the relative errors of the results. */
-static double outcomes_differ(const Outcome *a, const Outcome *b)
-{
-    double worst = 0;
-    for (int i = 0; i < RESULTS; i++) {
-        double error = 0, size = 1e-12;
-        for (int64_t j = 0; j < a->size[i]; j++) {
-            double x = a->result[i][j], y = b->result[i][j];
-            error += (x - y) * (x - y);
-            size += x * x;
-        }
-        double relative = sqrt(error / size);
-        worst = relative <= worst || isnan(worst) ? worst : relative;
-    }
-    return worst;
 }
 
 /* What was added to is taken off again, so that errors are relative to the gradient. */
@@ -166,12 +114,7 @@ static void subtract_start(Outcome *o)
 static int check_case(const char *name, const Kernels *table, const Case *c, int threads, bool half)
 {
     Backend *plain, *fast;
-    assert_int_equal(backend_open(BACKEND_REFERENCE, 1, false, &plain), LMU_OK);
-    assert_int_equal(backend_open(BACKEND_CPU, threads, false, &fast), LMU_OK);
-    if (table)
-        fast->kernels = table;
-    else
-        assert_int_equal(backend_compute(fast, COMPUTE_BF16), LMU_OK);
+    backends_open(table, threads, &plain, &fast);
     Outcome wanted = run(plain, c, false), got = run(fast, c, half), again = run(fast, c, half);
     double repetition = outcomes_differ(&got, &again);
     subtract_start(&wanted);
@@ -191,7 +134,6 @@ static int check_case(const char *name, const Kernels *table, const Case *c, int
     return broken;
 }
 
-/* Runs every case through `table` (NULL: the CPU's bfloat16 kernels) on 1 and 2 threads. */
 static void check_table(const char *name, const Kernels *table)
 {
     int broken = 0;
@@ -200,32 +142,6 @@ static void check_table(const char *name, const Kernels *table)
             for (int half = 0; half <= 1; half++)
                 broken += check_case(name, table, &cases[i], threads, half);
     assert_int_equal(broken, 0);
-}
-
-static void native(void **state)
-{
-    (void)state;
-    Backend *b;
-    assert_int_equal(backend_open(BACKEND_CPU, 1, false, &b), LMU_OK);
-    Compute best = backend_best_compute(b);
-    backend_close(b);
-    if (best != COMPUTE_BF16) {
-        printf("this CPU does not multiply bfloat16: skipped\n");
-        skip();
-    }
-    check_table("native", NULL);
-}
-
-static void spelled_out(void **state)
-{
-    (void)state;
-    MachineIsa best = machine_isa();
-    for (MachineIsa isa = ISA_BASE; isa <= ISA_AVX512 && isa <= best; isa++) {
-        Kernels table = kernels_reference_f32;
-        kernels_simd_override(&table, isa);
-        kernels_bf16_override(&table, isa);
-        check_table(machine_isa_name(isa), &table);
-    }
 }
 
 /* The tile unit's instructions in plain C: what a CPU with AMX runs, but for the unit. */

@@ -1,17 +1,6 @@
 /* Implicit attention on bfloat16 against the same in plain float: the CPU's own products where it multiplies bfloat16, and for
  * every vector width that runs here the same kernel with the products spelled out. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <math.h>
-
-#include <cmocka.h>
-
-#include "base/random.h"
-#include "kernel/kernels.h"
+#include "bf16_testing.h"
 
 void simd_implicit_bf16_tiles(Kernels *table); /* of a variant that only tests use */
 
@@ -60,24 +49,6 @@ static const Case cases[] = {
 };
 
 enum { Y, DX, DL, DBIAS, DP, DSCALE, RESULTS };
-typedef struct Outcome {
-    int64_t size[RESULTS];
-    float *result[RESULTS];
-} Outcome;
-
-static Real *numbers(Backend *b, int64_t n, uint64_t key, double scale)
-{
-    double *drawn = calloc((size_t)n + 1, sizeof *drawn);
-    Real *out;
-    assert_non_null(drawn);
-    for (int64_t i = 0; i < n; i++)
-        drawn[i] = scale * random_normal(key, (uint64_t)i);
-    assert_int_equal(backend_alloc(b, (size_t)(n + 1) * b->real_size, &out), LMU_OK);
-    KERNEL(b, put_f64, n, drawn, out);
-    free(drawn);
-    return out;
-}
-
 static Real *chunk_matrices(Backend *b, int64_t q, int64_t groups)
 {
     int64_t n = LEGENDRE_CHUNK * q * (q + LEGENDRE_CHUNK);
@@ -131,42 +102,13 @@ static Outcome run(Backend *b, const Case *c)
     return o;
 }
 
-static void outcome_free(Outcome *o)
-{
-    for (int i = 0; i < RESULTS; i++)
-        free(o->result[i]);
-}
-
-/* The worst of the relative errors of the results. */
-static double outcomes_differ(const Outcome *a, const Outcome *b)
-{
-    double worst = 0;
-    for (int i = 0; i < RESULTS; i++) {
-        double error = 0, size = 1e-12;
-        for (int64_t j = 0; j < a->size[i]; j++) {
-            double x = a->result[i][j], y = b->result[i][j];
-            error += (x - y) * (x - y);
-            size += x * x;
-        }
-        double relative = sqrt(error / size);
-        worst = isnan(worst) || relative <= worst ? worst : relative;
-    }
-    return worst;
-}
-
-/* Runs every case through `table` (NULL: the CPU's bfloat16 kernels) on 1 and 2 threads. */
 static void check_table(const char *name, const Kernels *table)
 {
     int broken = 0;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         for (int threads = 1; threads <= 2; threads++) {
             Backend *plain, *fast;
-            assert_int_equal(backend_open(BACKEND_REFERENCE, 1, false, &plain), LMU_OK);
-            assert_int_equal(backend_open(BACKEND_CPU, threads, false, &fast), LMU_OK);
-            if (table)
-                fast->kernels = table;
-            else
-                assert_int_equal(backend_compute(fast, COMPUTE_BF16), LMU_OK);
+            backends_open(table, threads, &plain, &fast);
             Outcome wanted = run(plain, &cases[i]), got = run(fast, &cases[i]), again = run(fast, &cases[i]);
             double error = outcomes_differ(&wanted, &got);
             double bound = cases[i].activation == ACTIVATION_RELU ? RELU_BOUND : BOUND;
@@ -185,32 +127,6 @@ static void check_table(const char *name, const Kernels *table)
             backend_close(fast);
         }
     assert_int_equal(broken, 0);
-}
-
-static void native(void **state)
-{
-    (void)state;
-    Backend *b;
-    assert_int_equal(backend_open(BACKEND_CPU, 1, false, &b), LMU_OK);
-    Compute best = backend_best_compute(b);
-    backend_close(b);
-    if (best != COMPUTE_BF16) {
-        printf("this CPU does not multiply bfloat16: skipped\n");
-        skip();
-    }
-    check_table("native", NULL);
-}
-
-static void spelled_out(void **state)
-{
-    (void)state;
-    MachineIsa best = machine_isa();
-    for (MachineIsa isa = ISA_BASE; isa <= ISA_AVX512 && isa <= best; isa++) {
-        Kernels table = kernels_reference_f32;
-        kernels_simd_override(&table, isa);
-        kernels_bf16_override(&table, isa);
-        check_table(machine_isa_name(isa), &table);
-    }
 }
 
 /* The tile unit's instructions in plain C: what a CPU with AMX runs, but for the unit. */
