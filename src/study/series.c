@@ -9,6 +9,8 @@
 
 #include "study/choice.h"
 
+#define SIZE_SPREAD 1.2 /* of the parameters of models that pass for one size */
+
 void series_free(SeriesList *series)
 {
     for (size_t i = 0; i < series->count; i++) {
@@ -107,14 +109,16 @@ static lmu_status series_of(SeriesList *series, const Result *run, Series **out)
     return LMU_OK;
 }
 
-/* A size is one model: runs of other widths under its name would make a mean or a curve of unlike things. */
+/* A size is one model at a budget, and models nearly as large at others, whose shapes tuning may have chosen: runs of other widths under
+ * its name would make a mean or a curve of unlike things. */
 static lmu_status size_check(const Series *series, const Result *run)
 {
     for (size_t i = 0; i < series->cells; i++) {
         const Result *other = series->cell[i].run[0];
         if (strcmp(series->cell[i].size, run->size) != 0 || series->counts)
             continue;
-        if (other->non_embedding != run->non_embedding)
+        double ratio = (double)other->non_embedding / (double)run->non_embedding;
+        if (other->budget == run->budget ? ratio != 1 : ratio > SIZE_SPREAD || ratio < 1 / SIZE_SPREAD)
             return error_set(LMU_FORMAT,
                              "runs %s and %s are both %s of size '%s', but have %" PRId64 " and %" PRId64
                              " non-embedding parameters; choose grids with --grid, or tell them apart by a variant",
@@ -164,11 +168,24 @@ static lmu_status run_add(SeriesList *list, const Result *run)
 static int cell_order(const void *a, const void *b)
 {
     const SeriesCell *x = a, *y = b;
-    const int64_t left = x->run[0]->non_embedding, right = y->run[0]->non_embedding;
-    if (left != right)
-        return left < right ? -1 : 1;
+    if (x->least != y->least)
+        return x->least < y->least ? -1 : 1;
     int names = strcmp(x->size, y->size);
     return names ? names : (x->budget > y->budget) - (x->budget < y->budget);
+}
+
+static void cells_sort(Series *series)
+{
+    for (size_t i = 0; i < series->cells; i++) {
+        SeriesCell *cell = &series->cell[i];
+        cell->least = cell->run[0]->non_embedding;
+        for (size_t j = 0; j < series->cells; j++) {
+            const SeriesCell *other = &series->cell[j];
+            if (strcmp(cell->size, other->size) == 0 && other->run[0]->non_embedding < cell->least)
+                cell->least = other->run[0]->non_embedding;
+        }
+    }
+    qsort(series->cell, series->cells, sizeof *series->cell, cell_order);
 }
 
 static void cell_summarise(SeriesCell *cell)
@@ -205,7 +222,7 @@ static lmu_status collect(const Results *results, const char *path, const String
         TRY(series_note(out, "runs left out because their grid's name begins with \"tuning\": %zu", tuning));
     for (size_t i = 0; i < out->count; i++) {
         Series *series = &out->list[i];
-        qsort(series->cell, series->cells, sizeof *series->cell, cell_order);
+        cells_sort(series);
         for (size_t j = 0; j < series->cells; j++)
             cell_summarise(&series->cell[j]);
     }

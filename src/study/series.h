@@ -11,6 +11,7 @@
 typedef struct SeriesCell {
     const char *size;
     int64_t budget;     /* as asked for; `tokens` were read */
+    int64_t least;      /* non-embedding parameters of the smallest model of that size */
     const Result **run; /* a run a seed */
     size_t runs, capacity;
     double tokens, flops, seconds; /* of training a run, means over the seeds */

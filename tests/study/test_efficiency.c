@@ -201,6 +201,37 @@ static void other_size(void **state)
     results_free(&results);
 }
 
+/* Shapes may differ from budget to budget, and with them parameters a little: budgets of a size stay together, in order. */
+static void other_shapes(void **state)
+{
+    (void)state;
+    Results results = {0};
+    SeriesList series;
+    StringList grids = {0};
+    add_run(&results, "lmu", "small", million, 0, 4, 0)->non_embedding = 108000;
+    add_run(&results, "lmu", "small", 4 * million, 0, 3, 0)->non_embedding = 96000;
+    add_run(&results, "lmu", "small", 2 * million, 0, 3.5, 0);
+    add_run(&results, "lmu", "like it", million, 0, 4, 0)->non_embedding = 98000;
+    must(series_collect(&results, "results.jsonl", &grids, &series));
+    const SeriesCell *cell = series.list[0].cell;
+    for (int i = 0; i < 3; i++) {
+        assert_string_equal(cell[i].size, "small");
+        assert_int_equal(cell[i].budget, million << i);
+    }
+    assert_string_equal(cell[3].size, "like it");
+    assert_int_equal(series_size_end(&series.list[0], 0), 3);
+    series_free(&series);
+
+    results.list[1].non_embedding = 80000;
+    assert_int_equal(series_collect(&results, "results.jsonl", &grids, &series), LMU_FORMAT);
+    assert_non_null(strstr(lmu_error_message(), "of size 'small', but have 108000 and 80000 non-embedding parameters"));
+    results.list[1].non_embedding = 99000;
+    results.list[1].budget = million; /* of another seed */
+    results.list[1].seed = 1;
+    assert_int_equal(series_collect(&results, "results.jsonl", &grids, &series), LMU_FORMAT);
+    results_free(&results);
+}
+
 /* How seeds make the losses of the simulated runs vary, and which runs there are. */
 typedef struct Seeds {
     int count;
@@ -264,6 +295,7 @@ int main(void)
         cmocka_unit_test(reach),        cmocka_unit_test(shifted),        cmocka_unit_test(between_points),
         cmocka_unit_test(open_ends),    cmocka_unit_test(not_determined), cmocka_unit_test(other_machine),
         cmocka_unit_test(busy_machine), cmocka_unit_test(other_size),     cmocka_unit_test(covers),
+        cmocka_unit_test(other_shapes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
