@@ -134,6 +134,7 @@ static void test_decay_by_name(void **state)
     for (int a = 0; architectures[a]; a++) {
         ModelConfig small = small_config(architectures[a]->name);
         Model *model;
+        small.vocabulary = SMALL_VOCABULARY;
         small.recall = 2;
         small.ngram_slots = 10;
         assert_done(model_create(backend, &small, 0, &model));

@@ -10,11 +10,11 @@
 
 #define SMALL_VOCABULARY 23
 
+/* Without a vocabulary, which is that of the text. */
 static inline ModelConfig small_config(const char *arch)
 {
     ModelConfig config;
     assert_done(model_config_init(&config, arch));
-    config.vocabulary = SMALL_VOCABULARY;
     config.dim = 16;
     config.layers = 2;
     config.order = 4;
@@ -27,6 +27,7 @@ static inline Model *small_model(Backend *backend, const char *arch, uint64_t se
 {
     ModelConfig config = small_config(arch);
     Model *model;
+    config.vocabulary = SMALL_VOCABULARY;
     assert_done(model_create(backend, &config, seed, &model));
     model_config_free(&config);
     return model;
