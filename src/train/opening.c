@@ -109,7 +109,8 @@ static lmu_status open_model(Trainer *t)
     const TrainRequest *r = t->request;
     int64_t vocabulary = tokenizer_size(t->tokenizer);
     if (!r->resume && !r->from && r->model->vocabulary != 0 && r->model->vocabulary != vocabulary)
-        return error_set(LMU_MISMATCH, "the settings name a vocabulary of %lld tokens, the tokenizer of %s has %lld",
+        return error_set(LMU_MISMATCH,
+                         "the settings name a vocabulary of %lld tokens, the tokenizer of %s has %lld: leave it out",
                          (long long)r->model->vocabulary, t->config->data, (long long)vocabulary);
     r->model->vocabulary = vocabulary;
     bool loads = r->from && !r->resume;

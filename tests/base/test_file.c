@@ -229,6 +229,8 @@ static void test_directories(void **state)
     assert_int_equal(directory_make("a/b/c/"), LMU_OK);
     assert_int_equal(directory_make("a/b/c"), LMU_OK);
     assert_int_equal(directory_make("/tmp"), LMU_OK);
+    assert_true(directory_holds("a", "b") && directory_holds("a/b/", "c") && !directory_holds("a", "d"));
+    assert_false(directory_holds("missing", "b") || directory_holds("", "a"));
     assert_true(file_is_directory("a/b/c"));
     assert_int_equal(file_write("a/file", "", 0), LMU_OK);
     assert_message(directory_make("a/file"), LMU_IO, "a/file: cannot make the directory");

@@ -38,6 +38,7 @@ static const Case cases[] = {
 };
 
 enum { Y, DQKV, CACHE, RESULTS };
+
 /* The same, rounded if asked. */
 static Array array(Backend *b, bool half, int64_t n, const Real *from)
 {

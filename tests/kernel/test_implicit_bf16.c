@@ -49,6 +49,7 @@ static const Case cases[] = {
 };
 
 enum { Y, DX, DL, DBIAS, DP, DSCALE, RESULTS };
+
 static Real *chunk_matrices(Backend *b, int64_t q, int64_t groups)
 {
     int64_t n = LEGENDRE_CHUNK * q * (q + LEGENDRE_CHUNK);
