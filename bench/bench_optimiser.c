@@ -2,7 +2,7 @@
  *
  *     bench_optimiser [BATCH [ARCH]]
  *
- * CPU seconds of a training step's parts on one thread, for models of three sizes and steps of BATCH (16) windows of 256 tokens: the gradient
+ * CPU seconds of a training step's parts on one thread, for models of four sizes and steps of BATCH (16) windows of 256 tokens: the gradient
  * (forward and backward, in micro-batches as training takes them), the norm, and the step of AdamW or of Muon with AdamW. `share` is that of norm
  * and step in the whole. The parts are timed in turns, because a machine's speed drifts; the median counts. */
 #include <jansson.h>
@@ -133,7 +133,7 @@ done:
 
 int main(int argc, char **argv)
 {
-    static const int64_t sizes[][2] = {{64, 4}, {128, 4}, {256, 4}};
+    static const int64_t sizes[][2] = {{64, 4}, {128, 4}, {256, 4}, {576, 2}};
     int batch = argc > 1 ? atoi(argv[1]) : 16;
     const char *arch = argc > 2 ? argv[2] : "lmu-paper";
     for (int compute = COMPUTE_F32; compute <= COMPUTE_BF16; compute++)

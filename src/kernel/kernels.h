@@ -32,9 +32,10 @@ typedef enum Activation {
 } Activation;
 typedef enum NormKind { NORM_LAYER, NORM_RMS, NORM_NONE } NormKind; /* the last: of layers, not of kernels */
 
-/* C (+)= op(A) op(B) (+ bias along columns): op(A) is M x K, op(B) is K x N, C is M x N. */
+/* C (+)= op(A) op(B) (+ bias along columns): op(A) is M x K, op(B) is K x N, C is M x N. Of a C that is known to be symmetric a
+ * backend may compute one half and copy the other; there is no bias then, and nothing to add to. */
 typedef struct Product {
-    bool transpose_a, transpose_b, add;
+    bool transpose_a, transpose_b, add, symmetric;
     int64_t m, n, k;
 } Product;
 

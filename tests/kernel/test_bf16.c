@@ -96,6 +96,32 @@ static void check_product(Backend *b, int64_t m, int64_t n, int64_t k, int form)
     free(bias);
 }
 
+/* x x^T or x^T x of numbers in bfloat16, said to be symmetric; the result is float or bfloat16. */
+static void check_symmetric(Backend *b, int64_t n, int64_t k, bool tall, bool half)
+{
+    Product p = {.transpose_a = tall, .transpose_b = !tall, .symmetric = true, .m = n, .n = n, .k = k};
+    float *numbers = normal_numbers(n * k, 1), *z = normal_numbers(n * n, 2);
+    uint16_t *x = calloc((size_t)(n * k), sizeof *x);
+    KERNEL(b, to_bf16, n * k, (const Real *)numbers, x);
+    KERNEL(b, product, &p, (Array){x, true}, (Array){x, true}, NULL, (Array){z, half});
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t j = 0; j < n; j++) {
+            double sum = 0, size = 1, at = half ? widened(((uint16_t *)z)[i * n + j]) : z[i * n + j];
+            for (int64_t l = 0; l < k; l++) {
+                double term =
+                    (double)widened(x[tall ? l * n + i : i * k + l]) * widened(x[tall ? l * n + j : j * k + l]);
+                sum += term;
+                size += fabs(term);
+            }
+            if (!(fabs(at - sum) <= (half ? 0x1p-8 * fabs(sum) : 0) + 1e-6 * size))
+                fail_msg("%lld x %lld, %s, at %lld, %lld: %g, not %g", (long long)n, (long long)k,
+                         tall ? "tall" : "wide", (long long)i, (long long)j, at, sum);
+        }
+    free(numbers);
+    free(x);
+    free(z);
+}
+
 static void products(void **state)
 {
     (void)state;
@@ -114,6 +140,10 @@ static void products(void **state)
         for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
             for (int form = 0; form < 8; form++)
                 check_product(b, sizes[i][0], sizes[i][1], sizes[i][2], form);
+    for (int form = 0; form < 4; form++) {
+        check_symmetric(b, 33, 17, form & 1, form & 2);
+        check_symmetric(b, 203, 65, form & 1, form & 2);
+    }
     backend_close(b);
 }
 

@@ -352,6 +352,21 @@ static void products(int64_t k)
         }
 }
 
+/* x x^T and x^T x, said to be symmetric: smaller and larger than what is made in panels, and of panels that differ. */
+static void symmetric_products(int64_t k)
+{
+    static const int64_t sizes[] = {1, 19, 127, 128, 203};
+    for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
+        for (int tall = 0; tall < 2; tall++) {
+            int64_t n = sizes[s];
+            Product p = {.transpose_a = tall, .transpose_b = !tall, .symmetric = true, .m = n, .n = n, .k = k};
+            Pair x = pair_new(n * k), c = pair_new(n * n);
+            BOTH(product, &p, A(x), A(x), NULL, A(c));
+            check(&c, SUM * sqrt((double)k), "symmetric product");
+            pair_free(&x);
+        }
+}
+
 /* More rows of each operand and columns of the first than are packed at a time. */
 static void large_weight_gradients(void **state)
 {
@@ -581,6 +596,7 @@ EVERY_LENGTH(activations)
 EVERY_LENGTH(dropouts)
 EVERY_LENGTH(norms)
 EVERY_LENGTH(products)
+EVERY_LENGTH(symmetric_products)
 EVERY_LENGTH(column_sums)
 EVERY_LENGTH(products_of_rows)
 EVERY_LENGTH(tables)
@@ -607,16 +623,27 @@ static int close_backends(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(pointwise_of_every_length),       cmocka_unit_test(activations_of_every_length),
-        cmocka_unit_test(activations_over_their_range),    cmocka_unit_test(not_a_number_stays_visible),
-        cmocka_unit_test(dropouts_of_every_length),        cmocka_unit_test(norms_of_every_length),
-        cmocka_unit_test(norms_of_a_large_mean),           cmocka_unit_test(angles_are_exact_at_any_place),
-        cmocka_unit_test(ropes_of_every_length),           cmocka_unit_test(products_of_every_length),
-        cmocka_unit_test(large_weight_gradients),          cmocka_unit_test(empty_products),
-        cmocka_unit_test(column_sums_of_every_length),     cmocka_unit_test(products_of_rows_of_every_length),
-        cmocka_unit_test(tables_of_every_length),          cmocka_unit_test(recalls_of_every_length),
-        cmocka_unit_test(losses_of_every_length),          cmocka_unit_test(optimiser_of_every_length),
-        cmocka_unit_test(orthogonalising_of_every_length), cmocka_unit_test(sums_of_squares_are_long),
+        cmocka_unit_test(pointwise_of_every_length),
+        cmocka_unit_test(activations_of_every_length),
+        cmocka_unit_test(activations_over_their_range),
+        cmocka_unit_test(not_a_number_stays_visible),
+        cmocka_unit_test(dropouts_of_every_length),
+        cmocka_unit_test(norms_of_every_length),
+        cmocka_unit_test(norms_of_a_large_mean),
+        cmocka_unit_test(angles_are_exact_at_any_place),
+        cmocka_unit_test(ropes_of_every_length),
+        cmocka_unit_test(products_of_every_length),
+        cmocka_unit_test(symmetric_products_of_every_length),
+        cmocka_unit_test(large_weight_gradients),
+        cmocka_unit_test(empty_products),
+        cmocka_unit_test(column_sums_of_every_length),
+        cmocka_unit_test(products_of_rows_of_every_length),
+        cmocka_unit_test(tables_of_every_length),
+        cmocka_unit_test(recalls_of_every_length),
+        cmocka_unit_test(losses_of_every_length),
+        cmocka_unit_test(optimiser_of_every_length),
+        cmocka_unit_test(orthogonalising_of_every_length),
+        cmocka_unit_test(sums_of_squares_are_long),
     };
     int failed = 0;
     for (MachineIsa isa = ISA_REFERENCE; isa <= ISA_AVX512; isa++) {
