@@ -115,7 +115,12 @@ struct Kernels {
     void (*scale)(Backend *, int64_t n, double factor, Real *y);              /* y *= factor */
     void (*sum)(Backend *, int64_t n, const Real *a, const Real *b, Real *y); /* y = a + b; in place allowed */
     void (*multiply)(Backend *, int64_t n, const Real *a, const Real *b, Real *y, bool add); /* y (+)= a b */
-    void (*activate)(Backend *, Activation, int64_t n, int64_t d, Array x, Array y);         /* n rows of d numbers */
+    /* y [N x D] = sum over parts k of gain_k x_k: x [N x K D], gain [K x D] */
+    void (*weighted_sum)(Backend *, int64_t n, int64_t parts, int64_t d, const Real *x, const Real *gain, Real *y);
+    /* dx (+)= gain dy, dgain (+)= the sum of x dy over rows; either may be NULL */
+    void (*weighted_sum_back)(Backend *, int64_t n, int64_t parts, int64_t d, const Real *x, const Real *gain,
+                              const Real *dy, Real *dx, bool add, Real *dgain, bool add_gain);
+    void (*activate)(Backend *, Activation, int64_t n, int64_t d, Array x, Array y); /* n rows of d numbers */
     /* dx (+)= dy f'(x); dx == dy allowed */
     void (*activate_back)(Backend *, Activation, int64_t n, int64_t d, Array x, Array dy, Array dx, bool add);
     /* Dropout: y (+)= x * (keep ? 1/(1-rate) : 0); the mask is a function of (key, sample, position, channel). */

@@ -4,6 +4,7 @@
 #define DECLARE(variant)                                                                                               \
     void simd_normal_##variant(void);                                                                                  \
     void simd_pointwise_##variant(Kernels *);                                                                          \
+    void simd_weighted_sum_##variant(Kernels *);                                                                       \
     void simd_norm_##variant(Kernels *);                                                                               \
     void simd_rope_##variant(Kernels *);                                                                               \
     void simd_induction_##variant(Kernels *);                                                                          \
@@ -23,6 +24,7 @@
     {                                                                                                                  \
         simd_normal_##variant();                                                                                       \
         simd_pointwise_##variant(table);                                                                               \
+        simd_weighted_sum_##variant(table);                                                                            \
         simd_norm_##variant(table);                                                                                    \
         simd_rope_##variant(table);                                                                                    \
         simd_induction_##variant(table);                                                                               \

@@ -42,18 +42,25 @@ Tensor *nn_projection(Graph *g, Tensor *x, int64_t dim, bool bias, const char *n
 #define NGRAM_ORDERS 2
 #define NGRAM_WAYS 3
 
+/* x + the sum of parts [N x parts D], each times a gain of NAME [parts x D]. */
+static Tensor *add_parts(Graph *g, Tensor *x, Tensor *parts, const char *name)
+{
+    if (!graph_ready(g, 2, (Tensor *[]){x, parts}))
+        return NULL;
+    int64_t d = x->shape[1], shape[] = {parts->shape[1] / d, d};
+    Tensor *gain = graph_param(g, name, 2, shape, (Init){.kind = INIT_ZEROS}, PARAM_VECTOR);
+    return op_add(g, x, op_weighted_sum(g, parts, gain));
+}
+
 Tensor *nn_embedding(Graph *g, Tensor *ids, Tensor *table, const EmbeddingSpec *spec)
 {
     Tensor *x = op_embedding(g, ids, table);
-    if (spec->recall > 0 && x)
-        x = op_add(
-            g, x,
-            nn_projection(g, op_recall(g, ids, table, spec->recall, spec->window), table->shape[1], false, "recall"));
-    if (spec->slots > 0 && x) {
+    if (spec->recall > 0)
+        x = add_parts(g, x, op_recall(g, ids, table, spec->recall, spec->window), "recall.gain");
+    if (spec->slots > 0) {
         int64_t shape[] = {NGRAM_ORDERS, spec->slots, 1 + 2 * NGRAM_WAYS};
         Tensor *counts = graph_param(g, "ngram.counts", 3, shape, (Init){.kind = INIT_ZEROS}, PARAM_COUNTS);
-        x = op_add(g, x,
-                   nn_projection(g, op_ngram(g, ids, table, counts, NGRAM_WAYS), table->shape[1], false, "ngram"));
+        x = add_parts(g, x, op_ngram(g, ids, table, counts, NGRAM_WAYS), "ngram.gain");
     }
     return x;
 }

@@ -13,8 +13,9 @@ typedef struct EmbeddingSpec {
         window;    /* orders of n-gram heads (Akyurek et al. 2024), and the ids that they look back over; 0: none */
     int64_t slots; /* of the table of n-grams, for contexts of 2 and of 3 tokens each; 0: none */
 } EmbeddingSpec;
-/* The start of the residual stream: rows of the table [V x D], those of what followed the latest occurrences, times recall.weight
- * [D x recall D], and those of what followed in training, times ngram.weight [D x 2 D], both an nn_projection; ngram.counts [2 x slots x 7]. */
+/* The start of the residual stream: rows of the table [V x D], those of what followed the latest occurrences, times recall.gain
+ * [recall x D], and those of what followed in training, times ngram.gain [2 x D], element by element and summed; ngram.counts
+ * [2 x slots x 7]. Gains start at zero. */
 Tensor *nn_embedding(Graph *g, Tensor *ids, Tensor *table, const EmbeddingSpec *spec);
 
 /* NAME.weight [dim x inputs], NAME.bias [dim] if `bias`. */

@@ -25,6 +25,8 @@ Tensor *op_linear(Graph *g, Tensor *x, Tensor *weight, Tensor *bias);
 /* a, b of one shape -> a + b, a b (element by element). */
 Tensor *op_add(Graph *g, Tensor *a, Tensor *b);
 Tensor *op_multiply(Graph *g, Tensor *a, Tensor *b);
+/* x [N x K D], K parts side by side, gain, a parameter [K x D] -> the sum over parts of gain_k x_k, element by element [N x D]. */
+Tensor *op_weighted_sum(Graph *g, Tensor *x, Tensor *gain);
 /* x [N x D], gain [D], bias [D] or NULL (always NULL for NORM_RMS) -> the norm over channels [N x D]; epsilon 1e-5. */
 Tensor *op_norm(Graph *g, NormKind kind, Tensor *x, Tensor *gain, Tensor *bias);
 Tensor *op_activation(Graph *g, Activation kind, Tensor *x);

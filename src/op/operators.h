@@ -5,9 +5,9 @@
 #include "op/op.h"
 
 extern const Operator operator_embedding, operator_recall, operator_ngram, operator_linear, operator_add,
-    operator_multiply, operator_norm, operator_activation, operator_dropout, operator_legendre_memory,
-    operator_implicit_attention, operator_implicit_states, operator_rope_angles, operator_rope, operator_induction,
-    operator_causal_attention, operator_lstm, operator_last, operator_cross_entropy;
+    operator_multiply, operator_weighted_sum, operator_norm, operator_activation, operator_dropout,
+    operator_legendre_memory, operator_implicit_attention, operator_implicit_states, operator_rope_angles,
+    operator_rope, operator_induction, operator_causal_attention, operator_lstm, operator_last, operator_cross_entropy;
 
 /* The chunk matrices of a spec as a constant of the graph [G*C*Q x (Q+C)]; NULL after an error, and where `channels` cannot be
  * divided among the groups. */

@@ -7,6 +7,7 @@ const Operator *const operators[] = {
     &operator_linear,
     &operator_add,
     &operator_multiply,
+    &operator_weighted_sum,
     &operator_norm,
     &operator_activation,
     &operator_dropout,

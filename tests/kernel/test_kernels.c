@@ -334,6 +334,27 @@ static void norms_of_a_large_mean(void **state)
     pair_free(&rstd);
 }
 
+/* Both gradients, and each alone. */
+static void weighted_sums(int64_t d)
+{
+    enum { ROWS = 19 };
+    for (int64_t parts = 1; parts < 4; parts++)
+        for (int form = 0; form < 6; form++) {
+            Pair x = pair_new(ROWS * parts * d), gain = pair_new(parts * d), y = pair_new(ROWS * d);
+            Pair dx = pair_new(ROWS * parts * d), dgain = pair_new(parts * d);
+            BOTH(weighted_sum, ROWS, parts, d, V(x), V(gain), V(y));
+            check(&y, SUM, "weighted sum");
+            Pair dy = pair_new(ROWS * d);
+            BOTH(weighted_sum_back, ROWS, parts, d, V(x), V(gain), V(dy), form < 4 ? V(dx) : NULL, form & 1,
+                 form < 2 || form > 3 ? V(dgain) : NULL, form & 1);
+            check(&dx, ROUNDING, "weighted sum, gradient of x");
+            check(&dgain, SUM * sqrt(ROWS), "weighted sum, gradient of the gains");
+            pair_free(&x);
+            pair_free(&gain);
+            pair_free(&dy);
+        }
+}
+
 /* -- products ------------------------------------------------------------------------------------------------------ */
 
 static void products(int64_t k)
@@ -595,6 +616,7 @@ EVERY_LENGTH(pointwise)
 EVERY_LENGTH(activations)
 EVERY_LENGTH(dropouts)
 EVERY_LENGTH(norms)
+EVERY_LENGTH(weighted_sums)
 EVERY_LENGTH(products)
 EVERY_LENGTH(symmetric_products)
 EVERY_LENGTH(column_sums)
@@ -623,27 +645,17 @@ static int close_backends(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(pointwise_of_every_length),
-        cmocka_unit_test(activations_of_every_length),
-        cmocka_unit_test(activations_over_their_range),
-        cmocka_unit_test(not_a_number_stays_visible),
-        cmocka_unit_test(dropouts_of_every_length),
-        cmocka_unit_test(norms_of_every_length),
-        cmocka_unit_test(norms_of_a_large_mean),
-        cmocka_unit_test(angles_are_exact_at_any_place),
-        cmocka_unit_test(ropes_of_every_length),
-        cmocka_unit_test(products_of_every_length),
-        cmocka_unit_test(symmetric_products_of_every_length),
-        cmocka_unit_test(large_weight_gradients),
-        cmocka_unit_test(empty_products),
-        cmocka_unit_test(column_sums_of_every_length),
-        cmocka_unit_test(products_of_rows_of_every_length),
-        cmocka_unit_test(tables_of_every_length),
-        cmocka_unit_test(recalls_of_every_length),
-        cmocka_unit_test(losses_of_every_length),
-        cmocka_unit_test(optimiser_of_every_length),
-        cmocka_unit_test(orthogonalising_of_every_length),
-        cmocka_unit_test(sums_of_squares_are_long),
+        cmocka_unit_test(pointwise_of_every_length),       cmocka_unit_test(activations_of_every_length),
+        cmocka_unit_test(activations_over_their_range),    cmocka_unit_test(not_a_number_stays_visible),
+        cmocka_unit_test(dropouts_of_every_length),        cmocka_unit_test(norms_of_every_length),
+        cmocka_unit_test(norms_of_a_large_mean),           cmocka_unit_test(angles_are_exact_at_any_place),
+        cmocka_unit_test(ropes_of_every_length),           cmocka_unit_test(products_of_every_length),
+        cmocka_unit_test(weighted_sums_of_every_length),   cmocka_unit_test(symmetric_products_of_every_length),
+        cmocka_unit_test(large_weight_gradients),          cmocka_unit_test(empty_products),
+        cmocka_unit_test(column_sums_of_every_length),     cmocka_unit_test(products_of_rows_of_every_length),
+        cmocka_unit_test(tables_of_every_length),          cmocka_unit_test(recalls_of_every_length),
+        cmocka_unit_test(losses_of_every_length),          cmocka_unit_test(optimiser_of_every_length),
+        cmocka_unit_test(orthogonalising_of_every_length), cmocka_unit_test(sums_of_squares_are_long),
     };
     int failed = 0;
     for (MachineIsa isa = ISA_REFERENCE; isa <= ISA_AVX512; isa++) {

@@ -66,6 +66,12 @@ static Tensor *apply_multiply(LawModel *m, Tensor *x)
     return op_multiply(m->g, x, second_operand(m, x));
 }
 
+static Tensor *apply_weighted_sum(LawModel *m, Tensor *x)
+{
+    const LawCase *c = m->law;
+    return op_weighted_sum(m->g, x, param(m, "gain", 2, c->order, c->d / c->order, 1));
+}
+
 static Tensor *apply_norm(LawModel *m, Tensor *x)
 {
     const LawCase *c = m->law;
@@ -208,6 +214,7 @@ static Tensor *apply_block(LawModel *m, Tensor *ids)
 #define LINEAR .op = &operator_linear, .apply = apply_linear
 #define ADD .op = &operator_add, .apply = apply_add
 #define MULTIPLY .op = &operator_multiply, .apply = apply_multiply
+#define WEIGHTED_SUM .op = &operator_weighted_sum, .apply = apply_weighted_sum
 #define NORM .op = &operator_norm, .apply = apply_norm
 #define ACTIVATION .op = &operator_activation, .apply = apply_activation
 #define DROPOUT .op = &operator_dropout, .apply = apply_dropout
@@ -236,6 +243,8 @@ const LawCase law_cases[] = {
     {"add to itself", ADD, .d = 7, .kind = 1},
     {"multiply", MULTIPLY, .d = 19},
     {"multiply by itself", MULTIPLY, .d = 7, .kind = 1},
+    {"weighted sum of 3", WEIGHTED_SUM, .d = 3 * 7, .order = 3},
+    {"weighted sum of 1", WEIGHTED_SUM, .d = 33, .order = 1},
     {"layer norm with bias", NORM, .d = 19, .bias = true, .kind = NORM_LAYER},
     {"layer norm", NORM, .d = 33, .kind = NORM_LAYER},
     {"rms norm", NORM, .d = 7, .kind = NORM_RMS},
@@ -301,6 +310,7 @@ const LawCase law_cases[] = {
 const LawCase law_larger[] = {
     {"embedding", EMBEDDING, .d = 131, .vocabulary = 517},
     {"linear", LINEAR, .d = 257, .out = 131, .bias = true},
+    {"weighted sum of 4", WEIGHTED_SUM, .d = 4 * 131, .order = 4},
     {"layer norm", NORM, .d = 257, .bias = true, .kind = NORM_LAYER},
     {"rms norm", NORM, .d = 131, .kind = NORM_RMS},
     {"gelu", ACTIVATION, .d = 131, .kind = ACTIVATION_GELU},

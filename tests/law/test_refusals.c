@@ -86,6 +86,8 @@ BAD_BUILD(linear_bias_of_other_size, op_linear(g, x, weight(g, "w", 2, 3, 6), we
 BAD_BUILD(sum_of_two_widths, op_add(g, x, graph_input(g, 7, false)))
 BAD_BUILD(sum_of_ids, op_add(g, graph_ids(g), graph_ids(g)))
 BAD_BUILD(product_with_parameter, op_multiply(g, x, weight(g, "w", 2, 8, 6)))
+BAD_BUILD(weighted_sum_of_other_width, op_weighted_sum(g, x, weight(g, "gain", 2, 2, 4)))
+BAD_BUILD(weighted_sum_by_constant, op_weighted_sum(g, x, constant(g, 2, 2, 3)))
 BAD_BUILD(gain_of_other_width, op_norm(g, NORM_LAYER, x, weight(g, "gain", 1, 5, 0), NULL))
 BAD_BUILD(rms_with_bias, op_norm(g, NORM_RMS, x, weight(g, "gain", 1, 6, 0), weight(g, "bias", 1, 6, 0)))
 BAD_BUILD(dropout_of_all, op_dropout(g, x, 1))
@@ -140,6 +142,8 @@ static const struct {
     {linear_bias_of_other_size, LMU_USAGE, "a bias of 3"},
     {sum_of_two_widths, LMU_USAGE, "add takes activations of one shape"},
     {sum_of_ids, LMU_USAGE, "add takes activations"},
+    {weighted_sum_of_other_width, LMU_USAGE, "takes x [N x K D] and a parameter [K x D]"},
+    {weighted_sum_by_constant, LMU_USAGE, "takes x [N x K D] and a parameter [K x D]"},
     {product_with_parameter, LMU_USAGE, "multiply takes activations of one shape"},
     {gain_of_other_width, LMU_USAGE, "norm takes x"},
     {rms_with_bias, LMU_USAGE, "RMS norm has no bias"},

@@ -113,10 +113,9 @@ static bool name_ends(const char *name, const char *end)
 /* Matrices and the table by name: whatever is new in an architecture has to be put here by hand. */
 static bool decays_by_name(const char *name)
 {
-    static const char *const ends[] = {"embedding.weight",     "position.weight", ".attention.qkv.weight",
-                                       ".attention.zv.weight", ".out.weight",     ".up.weight",
-                                       ".gate.weight",         ".down.weight",    ".input.weight",
-                                       ".recurrent.weight",    "recall.weight",   "ngram.weight"};
+    static const char *const ends[] = {
+        "embedding.weight", "position.weight", ".attention.qkv.weight", ".attention.zv.weight", ".out.weight",
+        ".up.weight",       ".gate.weight",    ".down.weight",          ".input.weight",        ".recurrent.weight"};
     for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
         if (name_ends(name, ends[i]))
             return true;

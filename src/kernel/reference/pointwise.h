@@ -86,6 +86,35 @@ static void multiply(Backend *b, int64_t n, const Real *A, const Real *B, Real *
         STORE(OUT(Y)[i], IN(A)[i] * IN(B)[i], add);
 }
 
+static void weighted_sum(Backend *b, int64_t n, int64_t parts, int64_t d, const Real *X, const Real *GAIN, Real *Y)
+{
+    (void)b;
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t j = 0; j < d; j++) {
+            real total = 0;
+            for (int64_t k = 0; k < parts; k++)
+                total += IN(GAIN)[k * d + j] * IN(X)[(i * parts + k) * d + j];
+            OUT(Y)[i * d + j] = total;
+        }
+}
+
+static void weighted_sum_back(Backend *b, int64_t n, int64_t parts, int64_t d, const Real *X, const Real *GAIN,
+                              const Real *DY, Real *DX, bool add, Real *DGAIN, bool add_gain)
+{
+    (void)b;
+    for (int64_t at = 0; at < parts * d; at++) {
+        real total = 0;
+        for (int64_t i = 0; i < n; i++) {
+            real dy = IN(DY)[i * d + at % d];
+            total += IN(X)[i * parts * d + at] * dy;
+            if (DX)
+                STORE(OUT(DX)[i * parts * d + at], IN(GAIN)[at] * dy, add);
+        }
+        if (DGAIN)
+            STORE(OUT(DGAIN)[at], total, add_gain);
+    }
+}
+
 /* f(x); gelu is the erf form, x Phi(x) (Hendrycks & Gimpel 2016). */
 static real activation_value(Activation kind, real x)
 {

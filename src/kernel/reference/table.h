@@ -1,7 +1,7 @@
 /* The rows of a table filled with the reference kernels. */
 /* clang-format off */
 .put_bytes = put_bytes, .put_f32 = put_f32, .put_f64 = put_f64, .get_bytes = get_bytes, .get_f32 = get_f32, .get_f64 = get_f64, .fill = fill,
-.copy = copy, .scale = scale, .sum = sum, .multiply = multiply, .activate = activate, .activate_back = activate_back,
+.copy = copy, .scale = scale, .sum = sum, .multiply = multiply, .weighted_sum = weighted_sum, .weighted_sum_back = weighted_sum_back, .activate = activate, .activate_back = activate_back,
 .dropout = dropout, .norm = norm, .norm_back = norm_back, .norm_back_parameters = norm_back_parameters,
 .rope_angles = rope_angles, .rope = rope, .rope_back = rope_back,
 .induction = induction, .induction_back = induction_back,

@@ -7,6 +7,7 @@
 
 void VARIANT_NAME(simd_normal)(void); /* fills the table behind normal_vec */
 void VARIANT_NAME(simd_pointwise)(Kernels *table);
+void VARIANT_NAME(simd_weighted_sum)(Kernels *table);
 void VARIANT_NAME(simd_norm)(Kernels *table);
 void VARIANT_NAME(simd_rope)(Kernels *table);
 void VARIANT_NAME(simd_induction)(Kernels *table);
