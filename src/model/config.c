@@ -65,10 +65,10 @@ static const Field fields[] = {
         ModelConfig, window, "0", 0, 1 << 20, "tokens",
         "tokens that a token attends to, itself included, so that a text of any length takes constant memory; "
         "0: all of the context, and no further (transformers, lmu-attention)"),
-    FIELD_COUNT_OF(ModelConfig, recall, "0", 0, 16, "orders",
-                   "n-gram heads: to each token is added, by a gain for each channel, the embedding of what followed "
-                   "when its latest 1, 2, "
-                   ".. N tokens last occurred in the window or context; 0: none"),
+    FIELD_COUNT_OF(
+        ModelConfig, recall, "0", 0, 16, "orders",
+        "n-gram heads: to each token is added, by a gain for each channel, the embedding of what followed when its "
+        "latest 1, 2, .. N tokens last occurred in the window or context; 0: none"),
     FIELD_COUNT_OF(
         ModelConfig, ngram_slots, "0", 0, 1 << 24, "slots",
         "table of n-grams: training counts what follows two and three tokens, in so many slots each, and to each "

@@ -24,7 +24,7 @@ typedef struct Init {
 typedef enum ParamRole {
     PARAM_MATRIX, /* decays */
     PARAM_BRANCH, /* a matrix whose product ends a branch that is added to the residual stream */
-    PARAM_VECTOR, /* norms, biases: no decay */
+    PARAM_VECTOR, /* norms, biases, gains: no decay */
     PARAM_MEMORY, /* the small matrices and vectors of implicit attention: no decay, a learning rate of their own */
     PARAM_TABLE,  /* token and position tables: decay, but not among the non-embedding parameters */
     PARAM_COUNTS, /* what training notes of its text (graph_observe): no gradient, not among the non-embedding parameters */

@@ -25,7 +25,8 @@ bool muon_moves(const Param *param);
 /* One step of one parameter; inside params_write_begin/end. */
 void muon_step(Muon *muon, Params *params, const Param *param, const MuonStep *step);
 
-/* Multiplications and additions of a step over all of them, as two FLOP each. */
+/* Multiplications and additions of a step over all of them, as two FLOP each: those of whole products, though a backend may make
+ * half of a symmetric one. */
 double muon_flops(const Params *params);
 
 #endif

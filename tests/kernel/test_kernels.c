@@ -576,7 +576,7 @@ static void orthogonalising(int64_t n)
     pair_free(&g);
     int64_t side_length = n < 100 ? n : 100, numbers = side_length * side_length;
     Pair x = pair_new(numbers), square = pair_new(numbers), z = pair_new(numbers);
-    NewtonSchulz quintic = {3.4445, -4.7750, 2.0315};
+    NewtonSchulz quintic = {3.8623, -2.6119, 0.4482};
     BOTH(newton_schulz, side_length, &quintic, A(x), V(square), A(z));
     check(&z, 2 * ROUNDING, "polynomial of a matrix");
     pair_free(&x);

@@ -310,7 +310,7 @@ const LawCase law_cases[] = {
 const LawCase law_larger[] = {
     {"embedding", EMBEDDING, .d = 131, .vocabulary = 517},
     {"linear", LINEAR, .d = 257, .out = 131, .bias = true},
-    {"weighted sum of 4", WEIGHTED_SUM, .d = 4 * 131, .order = 4},
+    {"weighted sum of 12", WEIGHTED_SUM, .d = 12 * 131, .order = 12},
     {"layer norm", NORM, .d = 257, .bias = true, .kind = NORM_LAYER},
     {"rms norm", NORM, .d = 131, .kind = NORM_RMS},
     {"gelu", ACTIVATION, .d = 131, .kind = ACTIVATION_GELU},

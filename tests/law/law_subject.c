@@ -47,7 +47,7 @@ static void fill_counts(Params *params, const Param *param)
     params_write_end(params);
 }
 
-/* And projections that start at zero are drawn: what lies behind them would not be seen; as are counts. */
+/* And projections and gains that start at zero are drawn: what lies behind them would not be seen; as are counts. */
 static void round_parameters(Params *params)
 {
     for (size_t k = 0; k < params->count; k++)
@@ -57,10 +57,11 @@ static void round_parameters(Params *params)
     KERNEL(params->backend, get_f64, params->length, params->values, values);
     for (size_t k = 0; k < params->count; k++) {
         const Param *param = params->list[k];
-        bool closed = param->init.kind == INIT_ZEROS && param->role == PARAM_BRANCH;
+        bool gains = param->role == PARAM_VECTOR && param->rank == 2;
+        bool closed = param->init.kind == INIT_ZEROS && (param->role == PARAM_BRANCH || gains);
         for (int64_t i = param->offset; closed && i < param->offset + param->size; i++)
             values[i] = random_normal(random_key(SEED, "law zeros", k, 0), (uint64_t)i) /
-                        sqrt(3 * (double)param->shape[1]); /* as wide as those of a linear layer */
+                        sqrt(3 * (gains ? 1 : (double)param->shape[1])); /* as wide as those of a linear layer */
     }
     for (int64_t i = 0; i < params->length; i++)
         values[i] = (float)values[i];

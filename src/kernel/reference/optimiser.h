@@ -36,7 +36,7 @@ static void momentum(Backend *b, int64_t n, double factor, double scale, const R
     }
 }
 
-/* Jordan et al. 2024: the polynomial of the Newton-Schulz iteration, of a symmetric matrix whose square is there. */
+/* The polynomial of a Newton-Schulz iteration, of a symmetric matrix whose square is there. */
 static void newton_schulz(Backend *b, int64_t n, const NewtonSchulz *p, Array X, const Real *SQUARE, Array Y)
 {
     (void)b;

@@ -1,8 +1,7 @@
-/* Sums of parts with gains by channel. */
+/* Sums of parts with gains by channel. The gains' gradients are summed over the rows in order, for some channels at a time. */
 #include "kernel/simd/simd.h"
 
-#define COLUMNS                                                                                                        \
-    64 /* columns a task: the sums of their gains' gradients stay in cache while the rows pass by, in order */
+#define COLUMNS 64 /* a task of these sums */
 
 static void weighted_sum(Backend *b, int64_t n, int64_t parts, int64_t d, const Real *X, const Real *GAIN, Real *Y)
 {
