@@ -16,7 +16,7 @@ typedef struct TrainConfig {
     double time; /* seconds; 0: no limit */
     int64_t length, batch, micro_batch;
     bool recompute, carry;
-    double learning_rate, memory_rate, final_fraction;
+    double learning_rate, memory_rate, spelling, final_fraction;
     int64_t warmup;
     int schedule;  /* ScheduleKind */
     double decay;  /* share of the budget */

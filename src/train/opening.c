@@ -128,6 +128,8 @@ static lmu_status open_model(Trainer *t)
     TRY(status);
     if (t->config->optimizer == OPTIMISER_MUON)
         TRY(muon_open(t->model->params, &t->muon));
+    if (t->config->spelling > 0)
+        TRY(spelling_open(t->tokenizer, t->model->params, &t->spelling));
     TRY(trainer_refuse_memory(t)); /* by the plan */
     if (!loads)
         TRY(model_draw(t->model, (uint64_t)t->config->seed));
@@ -160,6 +162,7 @@ void trainer_close(Trainer *t)
     evaluator_close(&t->evaluator);
     lanes_close(t);
     muon_close(t->muon);
+    spelling_close(t->spelling);
     graph_close(t->graph);
     model_close(t->model);
     backend_close(t->backend);

@@ -47,14 +47,19 @@ static void adamw_step(Params *params, const TrainConfig *config, size_t first, 
            real_at(b, params->first_moment, start), real_at(b, params->second_moment, start));
 }
 
-void optimiser_step(Params *params, const TrainConfig *config, Muon *muon, double rate, double scale, int64_t step)
+AdamW optimiser_adamw(const TrainConfig *config, double rate, double scale, int64_t step)
 {
-    AdamW adamw = {.rate = rate,
+    return (AdamW){.rate = rate,
                    .beta1 = config->beta1,
                    .beta2 = config->beta2,
                    .epsilon = config->epsilon,
                    .gradient_scale = scale,
                    .step = step};
+}
+
+void optimiser_step(Params *params, const TrainConfig *config, Muon *muon, double rate, double scale, int64_t step)
+{
+    AdamW adamw = optimiser_adamw(config, rate, scale, step);
     MuonStep orthogonal = {
         .rate = rate, .decay = config->weight_decay, .momentum = config->momentum, .gradient_scale = scale};
     Param *const *list = params->list;

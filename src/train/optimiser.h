@@ -15,6 +15,9 @@ double schedule_rate(const TrainConfig *config, int64_t step, double spent, doub
 /* Norm of all gradients; NaN or infinite if any is. */
 double optimiser_norm(const Params *params);
 
+/* AdamW's step (from 1) with the gradients scaled by `scale`, without decay. */
+AdamW optimiser_adamw(const TrainConfig *config, double rate, double scale, int64_t step);
+
 /* One step (from 1) with the gradients scaled by `scale`: decay on matrices and tables alone. Matrices by Muon, or where `muon`
  * is NULL all by AdamW. */
 void optimiser_step(Params *params, const TrainConfig *config, Muon *muon, double rate, double scale, int64_t step);

@@ -157,6 +157,25 @@ done:
     return status;
 }
 
+/* A run without has no moments of spelling to go on from, and one that left it for a while would go on from old ones. */
+static lmu_status restore_spelling(Trainer *t, const char *directory)
+{
+    bool then = directory_holds(directory, SPELLING_FILE);
+    if (then != !!t->spelling)
+        return error_set(LMU_USAGE,
+                         "--spelling %g: the run is one %s it: leave the option out, or start another run from its "
+                         "model: lmu train --from %s --data %s --out NEW --spelling %g",
+                         t->config->spelling, then ? "with" : "without", t->request->run, t->config->data,
+                         t->config->spelling);
+    if (!then)
+        return LMU_OK;
+    char *path;
+    TRY(join(directory, SPELLING_FILE, &path));
+    lmu_status status = spelling_load(t->spelling, path);
+    free(path);
+    return status;
+}
+
 lmu_status trainer_restore(Trainer *t)
 {
     char *directory = NULL, *path = NULL;
@@ -170,6 +189,7 @@ lmu_status trainer_restore(Trainer *t)
     ATTEMPT(require_same_optimiser(t, path, json));
     ATTEMPT(warn_differences(t, path, json));
     ATTEMPT(restore_parameters(t, directory));
+    ATTEMPT(restore_spelling(t, directory));
     ATTEMPT(lanes_restore(t, directory));
     t->saved_any = true;
 done:

@@ -24,6 +24,17 @@ static lmu_status save_moments(const Trainer *t, const char *directory)
     return status;
 }
 
+static lmu_status save_spelling(const Trainer *t, const char *directory)
+{
+    char *path;
+    if (!t->spelling)
+        return LMU_OK;
+    TRY(join(directory, SPELLING_FILE, &path));
+    lmu_status status = spelling_save(t->spelling, path);
+    free(path);
+    return status;
+}
+
 static json_t *position_to_json(const Position *at)
 {
     return json_pack("{s:I, s:I, s:f, s:f, s:o, s:f, s:f, s:f, s:I}", "step", (json_int_t)at->step, "evaluated",
@@ -87,6 +98,7 @@ static lmu_status save_as(Trainer *t, const char *name, bool resumable)
     ATTEMPT(save_tokenizer(t, fresh));
     if (resumable) {
         ATTEMPT(save_moments(t, fresh));
+        ATTEMPT(save_spelling(t, fresh));
         ATTEMPT(lanes_save(t, fresh));
         ATTEMPT(save_position(t, fresh));
     }

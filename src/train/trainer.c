@@ -159,7 +159,12 @@ static lmu_status trainer_step(Trainer *t)
         return trainer_not_finite(t, t->at.step + 1, "gradient's norm", norm);
     t->at.rate = schedule_rate(c, t->at.step, spent, trainer_warm(t, spent));
     double scale = c->clip > 0 && norm > c->clip ? c->clip / norm : 1;
-    optimiser_step(t->model->params, c, t->muon, t->at.rate, scale, ++t->at.step);
+    t->at.step++;
+    optimiser_step(t->model->params, c, t->muon, t->at.rate, scale, t->at.step);
+    if (t->spelling) {
+        AdamW step = optimiser_adamw(c, t->at.rate * c->spelling, scale, t->at.step);
+        spelling_step(t->spelling, t->model->params, &step);
+    }
     TRY(trainer_observe(t, t->at.step - 1));
     lanes_advance(t);
     t->at.sum_loss += loss;

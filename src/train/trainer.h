@@ -2,8 +2,9 @@
  *
  * A run is a directory:
  *     RUN/last/          the newest checkpoint: model.safetensors, config.json, tokenizer.json, and for resuming
- *                        trainer.safetensors (moments), trainer.json (options, position, random seed) and, where state is
- *                        carried from step to step, state.safetensors
+ *                        trainer.safetensors (moments), trainer.json (options, position, random seed), with --spelling
+ *                        spelling.safetensors (its moments) and, where state is carried from step to step,
+ *                        state.safetensors
  *     RUN/best/          the model with the lowest loss on held-out text so far
  *     RUN/metrics.jsonl  one object a line
  * Every random draw and the order of the data are functions of (seed, step, sample), so a run that is stopped and resumed gives the

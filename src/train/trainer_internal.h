@@ -7,9 +7,11 @@
 #include "text/windows.h"
 #include "train/evaluate.h"
 #include "train/muon.h"
+#include "train/spelling.h"
 #include "train/trainer.h"
 
 #define TRAINER_VERSION 1 /* of trainer.json */
+#define SPELLING_FILE "spelling.safetensors"
 
 /* Where a run stands between two steps: all of it is in trainer.json, so that a resumed run goes on as if unbroken. */
 typedef struct Position {
@@ -36,7 +38,8 @@ typedef struct Trainer {
     Model *model;
     Graph *graph;
     Tensor *loss;
-    Muon *muon; /* NULL: AdamW alone */
+    Muon *muon;         /* NULL: AdamW alone */
+    Spelling *spelling; /* NULL: each token by itself */
     Evaluator evaluator;
     int micro; /* windows at a time */
     int32_t *window, *ids, *targets;

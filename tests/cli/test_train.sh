@@ -4,7 +4,7 @@
 
 # -- broken off and resumed ------------------------------------------------------------------------------------------
 # A run with everything that could tell a resumed run from an unbroken one.
-whole="$tiny --micro-batch 2 --dropout 0.1 --tokens 64k --evaluate-every 7 --evaluate-tokens 200 --log-every 3"
+whole="$tiny --micro-batch 2 --dropout 0.1 --spelling 0.3 --tokens 64k --evaluate-every 7 --evaluate-tokens 200 --log-every 3"
 
 # The lines of metrics without what the clock says.
 timeless() {
@@ -12,7 +12,7 @@ timeless() {
 }
 
 same() { # RUN WHAT [REFERENCE]
-    local file reference=${3:-$work/unbroken} files="last/model.safetensors last/trainer.safetensors best/model.safetensors"
+    local file reference=${3:-$work/unbroken} files="last/model.safetensors last/trainer.safetensors last/spelling.safetensors best/model.safetensors"
     checks=$((checks + 1))
     if [ -e "$reference/last/state.safetensors" ]; then files+=" last/state.safetensors"; fi
     for file in $files; do
@@ -96,6 +96,8 @@ train 0 "held-out text: " $first --out "$run"
 same "$run" "carried state, interrupted, killed and resumed" "$work/carried"
 train 2 "--no-carry: the run is one with carried state, on which the order of its data rests" --resume --out "$run" --no-carry
 train 2 "--carry: the run is one without carried state" --resume --out "$work/killed" --carry
+train 2 "--spelling 0: the run is one with it: leave the option out, or start another run from its model" \
+    --resume --out "$run" --spelling 0
 rm "$run/last/state.safetensors"
 train 1 "another run can start from its model (lmu train --from $run --data $work/data --out NEW --carry): $run/last/state.safetensors: cannot open" \
     --resume --out "$run" --tokens 200k
