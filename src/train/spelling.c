@@ -77,9 +77,12 @@ static int64_t number_ngrams(Occurrences *all)
     qsort(all->list, all->count, sizeof *all->list, by_ngram);
     for (size_t first = 0, next; first < all->count; first = next) {
         size_t start = kept;
-        for (next = first; next < all->count && all->list[next].ngram == all->list[first].ngram; next++)
-            if (next == first || all->list[next].token != all->list[next - 1].token)
-                all->list[kept++] = (Occurrence){(uint32_t)ngrams, all->list[next].token};
+        uint32_t ngram = all->list[first].ngram;
+        for (next = first; next < all->count && all->list[next].ngram == ngram; next++) {
+            uint32_t token = all->list[next].token;
+            if (kept == start || token != all->list[kept - 1].token)
+                all->list[kept++] = (Occurrence){(uint32_t)ngrams, token};
+        }
         if (kept - start > 1)
             ngrams++;
         else
