@@ -31,8 +31,8 @@ static const Field fields[] = {
     FIELD_REAL_OF(TrainConfig, memory_rate, "1", 0, 1000, "factor",
                   "learning rate of implicit attention's small matrices and vectors (L, b, p), over --learning-rate"),
     FIELD_REAL_OF(TrainConfig, spelling, "0", 0, 1000, "factor",
-                  "tokens that have two or three bytes in a row in common learn together: learning rate of what they "
-                  "have in common, over --learning-rate (0.3 is a good one); 0: each token by itself"),
+                  "tokens that share n-grams of two or three bytes, their ends counted, learn together: learning rate "
+                  "of the n-grams over --learning-rate (0.3 is a good one); 0: each token by itself"),
     FIELD_COUNT_OF(TrainConfig, warmup, "50", 0, 1e9, "steps", "steps of linear warm-up"),
     FIELD_CHOICE_OF(TrainConfig, schedule, "cosine", SCHEDULES,
                     "course of the learning rate behind the warm-up; wsd: stable at its peak, then a linear decay"),

@@ -55,8 +55,8 @@ static double peak_bytes(const Trainer *t)
 
 /* -- time -- */
 
-/* Seconds of a step: its micro-batches and the optimiser, which passes over seven vectors where the norm reads one;
- * the products of Muon at the speed of the ceiling. */
+/* Seconds of a step: its micro-batches and the optimiser, which passes over seven vectors where the norm reads one, and over more
+ * with the spelling of tokens; the products of Muon at the speed of the ceiling. */
 static lmu_status measure_step(Trainer *t, double *seconds)
 {
     enum { RUNS = 5 };
@@ -73,6 +73,8 @@ static lmu_status measure_step(Trainer *t, double *seconds)
     optimiser_norm(t->model->params);
     double norm = machine_seconds() - start;
     *seconds = seconds_median(runs, count) * (double)t->config->batch / t->micro + 8 * norm;
+    if (t->spelling)
+        *seconds += norm * spelling_numbers(t->spelling) / (double)t->model->params->learnt;
     if (t->muon)
         *seconds += muon_flops(t->model->params) / t->ceiling;
     return LMU_OK;

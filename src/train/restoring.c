@@ -157,19 +157,28 @@ done:
     return status;
 }
 
-/* A run without has no moments of spelling to go on from, and one that left it for a while would go on from old ones. */
+/* A run without has no moments of n-grams to go on from, and one that left them for a while would go on from old ones. */
+static lmu_status require_same_spelling(const Trainer *t, const char *path, const json_t *json)
+{
+    double then = 0; /* older runs do not tell */
+    json_t *options;
+    TRY(json_get_object(path, json, "options", &options));
+    if (json_object_get(options, "spelling"))
+        TRY(json_get_real(path, options, "spelling", &then));
+    if ((then > 0) == !!t->spelling)
+        return LMU_OK;
+    return error_set(LMU_USAGE,
+                     "--spelling %g: the run is one %s it: leave the option out, or start another run from its "
+                     "model: lmu train --from %s --data %s --out NEW --spelling %g",
+                     t->config->spelling, then > 0 ? "with" : "without", t->request->run, t->config->data,
+                     t->config->spelling);
+}
+
 static lmu_status restore_spelling(Trainer *t, const char *directory)
 {
-    bool then = directory_holds(directory, SPELLING_FILE);
-    if (then != !!t->spelling)
-        return error_set(LMU_USAGE,
-                         "--spelling %g: the run is one %s it: leave the option out, or start another run from its "
-                         "model: lmu train --from %s --data %s --out NEW --spelling %g",
-                         t->config->spelling, then ? "with" : "without", t->request->run, t->config->data,
-                         t->config->spelling);
-    if (!then)
-        return LMU_OK;
     char *path;
+    if (!t->spelling)
+        return LMU_OK;
     TRY(join(directory, SPELLING_FILE, &path));
     lmu_status status = spelling_load(t->spelling, path);
     free(path);
@@ -187,6 +196,7 @@ lmu_status trainer_restore(Trainer *t)
     ATTEMPT(read_position(t, path, json, &t->at));
     ATTEMPT(require_same_order(t, path, json));
     ATTEMPT(require_same_optimiser(t, path, json));
+    ATTEMPT(require_same_spelling(t, path, json));
     ATTEMPT(warn_differences(t, path, json));
     ATTEMPT(restore_parameters(t, directory));
     ATTEMPT(restore_spelling(t, directory));

@@ -6,16 +6,18 @@
 #include "base/memory.h"
 #include "model/model.h"
 
-#define SHORTEST 2 /* bytes of an n-gram, marks counted */
+#define SHORTEST 2 /* symbols of an n-gram: bytes, or the mark of a start or an end, which its place tells */
 #define LONGEST 3
-#define SYMBOL_BITS 9 /* a byte or a mark */
-enum { MARK_START = 256, MARK_END = 257 };
+#define SYMBOL_BITS 9
+#define MARK 256
+#define SPELLED 32 /* symbols of a token that count, so that a ruler of dashes does not size the memory of all tokens */
 
 struct Spelling {
     Backend *backend;
     const Param *table; /* E [V x D] */
-    Params *store;      /* C, whose values are the step in hand alone */
-    Param *ngrams;      /* [F x D] */
+    Params *store;      /* Z, whose values are the step in hand alone */
+    Param *ngrams;      /* [K x D] */
+    int64_t members;    /* n-grams of all tokens */
     int64_t width;      /* n-grams of the token that has most */
     int32_t *member;    /* [V x width] the n-grams of each token, then -1; on the backend */
     Real *change;       /* [V x D] S times the step */
@@ -35,16 +37,17 @@ typedef struct Occurrences {
 
 static uint32_t symbol_at(const unsigned char *bytes, size_t size, size_t at)
 {
-    return 1u + (at == 0 ? (uint32_t)MARK_START : at > size ? (uint32_t)MARK_END : bytes[at - 1]);
+    return 1u + (at == 0 || at > size ? MARK : bytes[at - 1]);
 }
 
 static lmu_status note_token(Occurrences *all, uint32_t token, const unsigned char *bytes, size_t size)
 {
-    TRY(memory_grow(&all->list, &all->capacity, all->count + (LONGEST - SHORTEST + 1) * (size + 2), sizeof *all->list,
+    size_t symbols = size + 2 < SPELLED ? size + 2 : SPELLED;
+    TRY(memory_grow(&all->list, &all->capacity, all->count + (LONGEST - SHORTEST + 1) * symbols, sizeof *all->list,
                     "the spelling of tokens"));
-    for (size_t start = 0; start < size + 2; start++) {
+    for (size_t start = 0; start < symbols; start++) {
         uint32_t ngram = 0;
-        for (size_t n = 1; n <= LONGEST && start + n <= size + 2; n++) {
+        for (size_t n = 1; n <= LONGEST && start + n <= symbols; n++) {
             ngram = ngram << SYMBOL_BITS | symbol_at(bytes, size, start + n - 1);
             if (n >= SHORTEST)
                 all->list[all->count++] = (Occurrence){ngram, token};
@@ -118,6 +121,7 @@ static lmu_status open_members(Spelling *s, const Occurrences *all)
         width = row > width ? row : width;
     }
     s->width = width;
+    s->members = (int64_t)all->count;
     size_t count = (size_t)(s->table->shape[0] * width), bytes = count * sizeof *member;
     TRY(memory_new(&member, count, sizeof *member, "the spelling of tokens"));
     memset(member, -1, bytes);
@@ -139,7 +143,7 @@ static lmu_status open_memory(Spelling *s, const Tokenizer *tokenizer)
     lmu_status status;
     ATTEMPT(find_ngrams(tokenizer, &all, &ngrams));
     if (ngrams == 0) {
-        status = error_set(LMU_USAGE, "--spelling: no two tokens of this tokenizer have two bytes in common: "
+        status = error_set(LMU_USAGE, "--spelling: no two tokens of this tokenizer begin, go on or end alike: "
                                       "leave the option out");
         goto done;
     }
@@ -194,6 +198,12 @@ void spelling_step(Spelling *s, Params *params, const AdamW *step)
     params_write_begin(params);
     KERNEL(b, copy, s->table->size, s->change, real_at(b, params->values, offset), true);
     params_write_end(params);
+}
+
+double spelling_numbers(const Spelling *s)
+{
+    const int64_t *ngrams = s->ngrams->shape, *table = s->table->shape;
+    return (8 * (double)ngrams[0] + 6 * (double)s->members + 5 * (double)table[0]) * (double)table[1];
 }
 
 /* -- checkpoints -- */

@@ -98,6 +98,15 @@ train 2 "--no-carry: the run is one with carried state, on which the order of it
 train 2 "--carry: the run is one without carried state" --resume --out "$work/killed" --carry
 train 2 "--spelling 0: the run is one with it: leave the option out, or start another run from its model" \
     --resume --out "$run" --spelling 0
+train 0 "held-out text: " $tiny --tokens 1k --out "$work/without"
+train 2 "--spelling 0.5: the run is one without it: leave the option out" --resume --out "$work/without" --spelling 0.5
+mv "$run/last/spelling.safetensors" "$work/kept.safetensors"
+train 1 "last/spelling.safetensors: cannot open" --resume --out "$run"
+head -c 1000 "$work/kept.safetensors" >"$run/last/spelling.safetensors"
+train 1 "last/spelling.safetensors: " --resume --out "$run"
+cp "$run/last/trainer.safetensors" "$run/last/spelling.safetensors"
+train 1 "last/spelling.safetensors: " --resume --out "$run"
+mv "$work/kept.safetensors" "$run/last/spelling.safetensors"
 rm "$run/last/state.safetensors"
 train 1 "another run can start from its model (lmu train --from $run --data $work/data --out NEW --carry): $run/last/state.safetensors: cannot open" \
     --resume --out "$run" --tokens 200k
