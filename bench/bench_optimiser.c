@@ -1,8 +1,8 @@
 /* What the optimisers cost: one JSON object a line.
  *
- *     bench_optimiser [BATCH [ARCH]]
+ *     bench_optimiser [BATCH [ARCH [FEED_WIDTH]]]
  *
- * CPU seconds of a training step's parts on one thread, for models of four sizes and steps of BATCH (16) windows of 256 tokens: the gradient
+ * CPU seconds of a training step's parts on one thread, for models of six sizes and steps of BATCH (16) windows of 256 tokens: the gradient
  * (forward and backward, in micro-batches as training takes them), the norm, and the step of AdamW or of Muon with AdamW. `share` is that of norm
  * and step in the whole. The parts are timed in turns, because a machine's speed drifts; the median counts. */
 #include <jansson.h>
@@ -37,14 +37,15 @@ static double cpu_seconds(void)
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
-static lmu_status bench_open(Backend *backend, const char *arch, int64_t dim, int64_t layers, Bench *bench)
+static lmu_status bench_open(Backend *backend, const char *arch, double feed_width, const int64_t *size, Bench *bench)
 {
     ModelConfig config;
     Tensor *loss;
     TRY(model_config_init(&config, arch));
     config.vocabulary = VOCABULARY;
-    config.dim = dim;
-    config.layers = layers;
+    config.dim = size[0];
+    config.layers = size[1];
+    config.feed_width = feed_width > 0 ? feed_width : config.feed_width;
     lmu_status status = model_create(backend, &config, 0, &bench->model);
     model_config_free(&config);
     TRY(status);
@@ -100,12 +101,12 @@ static double bench_optimiser(Bench *bench, Muon *muon)
     return cpu_seconds() - start;
 }
 
-static lmu_status bench_size(Backend *backend, const char *arch, int batch, int64_t dim, int64_t layers)
+static lmu_status bench_size(Backend *backend, const char *arch, double feed_width, int batch, const int64_t *size)
 {
     Bench bench = {.rows = train_micro_batch(&(TrainConfig){.length = LENGTH, .batch = batch})};
     double gradient[RUNS], adamw[RUNS], muon[RUNS];
     lmu_status status;
-    ATTEMPT(bench_open(backend, arch, dim, layers, &bench));
+    ATTEMPT(bench_open(backend, arch, feed_width, size, &bench));
     for (int i = -1; i < RUNS; i++) { /* the first warms up */
         int at = i < 0 ? 0 : i;
         ATTEMPT(bench_gradient(&bench, batch, &gradient[at]));
@@ -115,7 +116,7 @@ static lmu_status bench_size(Backend *backend, const char *arch, int batch, int6
     double whole = seconds_median(gradient, RUNS), a = seconds_median(adamw, RUNS), m = seconds_median(muon, RUNS);
     json_t *line =
         json_pack("{s:s, s:s, s:I, s:I, s:i, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:s, s:s}", "bench", "optimiser",
-                  "arch", arch, "dim", (json_int_t)dim, "layers", (json_int_t)layers, "tokens", batch * LENGTH,
+                  "arch", arch, "dim", (json_int_t)size[0], "layers", (json_int_t)size[1], "tokens", batch * LENGTH,
                   "non_embedding", (json_int_t)params_non_embedding(bench.model->params), "gradient_ms", 1e3 * whole,
                   "adamw_ms", 1e3 * a, "muon_ms", 1e3 * m, "adamw_share", a / (whole + a), "muon_share",
                   m / (whole + m), "muon_gflops", 1e-9 * muon_flops(bench.model->params) / m, "products",
@@ -133,9 +134,10 @@ done:
 
 int main(int argc, char **argv)
 {
-    static const int64_t sizes[][2] = {{64, 4}, {128, 4}, {256, 4}, {576, 2}};
+    static const int64_t sizes[][2] = {{64, 4}, {128, 4}, {256, 4}, {116, 2}, {284, 2}, {576, 2}};
     int batch = argc > 1 ? atoi(argv[1]) : 16;
     const char *arch = argc > 2 ? argv[2] : "lmu-paper";
+    double feed_width = argc > 3 ? atof(argv[3]) : 0;
     for (int compute = COMPUTE_F32; compute <= COMPUTE_BF16; compute++)
         for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
             Backend *backend = NULL;
@@ -144,7 +146,7 @@ int main(int argc, char **argv)
             if (compute == COMPUTE_BF16 && backend_best_compute(backend) != COMPUTE_BF16)
                 goto done;
             ATTEMPT(backend_compute(backend, (Compute)compute));
-            ATTEMPT(bench_size(backend, arch, batch, sizes[i][0], sizes[i][1]));
+            ATTEMPT(bench_size(backend, arch, feed_width, batch, sizes[i]));
         done:
             backend_close(backend);
             if (status != LMU_OK) {
