@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Every link of a Markdown page to a file of the repository leads somewhere, and so does every file that a page names; but
+# Every link of a Markdown page to a file of the repository or to a heading leads somewhere, and so does every file that a page names; but
 # docs/design.md also names what is to come, and docs/cli.md what a user might write.
 set -uo pipefail
 cd "$(dirname "$0")/../.."
@@ -13,11 +13,27 @@ check() { # PAGE TARGET
     problems=$((problems + 1))
 }
 
+# The anchors of a page's headings, as GitHub makes them.
+anchors() {
+    grep -E '^#+ ' "$1" | sed -E 's/^#+ //; s/[^A-Za-z0-9 _-]//g; s/ /-/g' | tr '[:upper:]' '[:lower:]'
+}
+
+check_heading() { # PAGE TARGET ANCHOR
+    count=$((count + 1))
+    anchors "$2" | grep -qxF -- "$3" && return
+    echo "$1: $2 has no heading #$3"
+    problems=$((problems + 1))
+}
+
 for page in README.md docs/*.md; do
     while IFS= read -r target; do
         case $target in
-        http://* | https://* | '#'*) ;;
-        *) check "$page" "$(dirname "$page")/${target%%#*}" ;;
+        http://* | https://*) ;;
+        '#'*) check_heading "$page" "$page" "${target#\#}" ;;
+        *)
+            check "$page" "$(dirname "$page")/${target%%#*}"
+            [[ $target == *.md#* ]] && check_heading "$page" "$(dirname "$page")/${target%%#*}" "${target#*#}"
+            ;;
         esac
     done < <(grep -oE '\]\([^) ]+\)' "$page" | sed 's/^](//; s/)$//')
     [[ $page =~ (design|cli).md ]] && continue
