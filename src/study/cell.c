@@ -187,6 +187,7 @@ static lmu_status train_until(StudyRun *s, const Cell *cell, const StudyCorpus *
 {
     ModelConfig model = {0};
     TrainConfig train = cell->train; /* its only pointer is the data's directory */
+    TRY(study_ceiling(s));
     TRY(model_config_copy(&model, &cell->config));
     train.data = corpus->directory;
     train.tokens = budget;

@@ -47,16 +47,31 @@ static bool speed_known(const Results *results, const Cell *cell, int threads, S
     return false;
 }
 
+lmu_status study_ceiling(StudyRun *s)
+{
+    Backend *backend;
+    if (s->ceiling > 0)
+        return LMU_OK;
+    TRY(backend_open(BACKEND_CPU, s->request->threads, false, &backend));
+    lmu_status status = backend_choose_compute(backend, COMPUTE_CHOICE_AUTO);
+    if (status == LMU_OK)
+        status = product_ceiling(backend, &s->ceiling);
+    backend_close(backend);
+    return status;
+}
+
 static lmu_status speed_measure(StudyRun *s, const Cell *cell, Speed *speed)
 {
     ModelConfig model = {0};
     TrainConfig train = cell->train;
     Progress quiet = {.interrupt = s->progress.interrupt};
+    TRY(study_ceiling(s));
     TRY(model_config_copy(&model, &cell->config));
     train.data = study_corpus_of(s, cell)->directory;
     train.tokens = cell->budget[0];
     train.threads = s->request->threads;
-    TrainRequest request = {.run = s->current, .config = &train, .model = &model, .progress = &quiet};
+    TrainRequest request = {
+        .run = s->current, .config = &train, .model = &model, .ceiling = s->ceiling, .progress = &quiet};
     lmu_status status = train_measure(&request, &speed->training, &speed->scoring);
     model_config_free(&model);
     return status;

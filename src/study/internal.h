@@ -31,12 +31,14 @@ typedef struct StudyRun {
     int lock, results_lock;
     int threads;      /* that runs have */
     size_t done, all; /* runs */
-    double ceiling;   /* FLOP/s of the product ceiling */
+    double ceiling;   /* FLOP/s of the product ceiling; 0: not measured yet */
     Speeds speeds;
 } StudyRun;
 
 /* estimate.c: the speed of every cell that has missing runs, from finished runs on this CPU or a short measurement. */
 lmu_status study_measure(StudyRun *s);
+/* The product ceiling, measured once for all runs. */
+lmu_status study_ceiling(StudyRun *s);
 /* Seconds that the missing runs take, by those speeds. */
 double study_left(const StudyRun *s);
 

@@ -149,18 +149,6 @@ static lmu_status run_grid(StudyRun *s, const StudyGrid *grid)
     return status;
 }
 
-/* Once for all runs. */
-static lmu_status measure_ceiling(StudyRun *s)
-{
-    Backend *backend;
-    TRY(backend_open(BACKEND_CPU, s->request->threads, false, &backend));
-    lmu_status status = backend_choose_compute(backend, COMPUTE_CHOICE_AUTO);
-    if (status == LMU_OK)
-        status = product_ceiling(backend, &s->ceiling);
-    backend_close(backend);
-    return status;
-}
-
 static bool in_plan(const Plan *plan, const StudyGrid *grid)
 {
     for (size_t i = 0; i < plan->cells; i++)
@@ -225,7 +213,6 @@ lmu_status study_run(const StudyRequest *request)
     say_left(&s);
     if (request->estimate)
         goto done;
-    ATTEMPT(measure_ceiling(&s));
     status = run_grids(&s);
 done:
     study_run_close(&s);

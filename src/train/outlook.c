@@ -158,7 +158,7 @@ lmu_status train_measure(const TrainRequest *request, double *training, double *
     lmu_status status;
     double step_seconds;
     ATTEMPT(trainer_open(&t));
-    ATTEMPT(product_ceiling(t.backend, &t.ceiling));
+    t.ceiling = request->ceiling;
     ATTEMPT(measure_step(&t, &step_seconds));
     ATTEMPT(measure_score(&t));
     *training = step_seconds / (double)trainer_step_tokens(&t);

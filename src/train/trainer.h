@@ -52,7 +52,8 @@ lmu_status train_run(const TrainRequest *request, TrainReport *report);
 /* The options that a run was started with, for resuming: from RUN/last/trainer.json and config.json. Both are initialised. */
 lmu_status train_options(const char *run, TrainConfig *config, ModelConfig *model);
 
-/* Seconds that a token of training and one of scoring held-out text take, measured by a few micro-batches; nothing is written. */
+/* Seconds that a token of training and one of scoring held-out text take, measured by a few micro-batches; nothing is written.
+ * The request has the ceiling. */
 lmu_status train_measure(const TrainRequest *request, double *training, double *scoring);
 /* Steps of a whole run by --tokens; 0: only time counts. */
 int64_t train_steps(const TrainConfig *config);

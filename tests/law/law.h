@@ -14,6 +14,13 @@
 #define LAW_BROKEN                                                                                                     \
     1e30 /* the error of numbers that are not finite, missing, or should be equal to the bit and are not */
 
+/* From one size to the next where a law tries all of them; a sanitizer, which makes runs slow, sees fewer, the largest among them. */
+#ifdef LMU_SANITIZED
+#define LAW_STEP 4
+#else
+#define LAW_STEP 1
+#endif
+
 typedef struct LawCase LawCase;
 
 /* How a case's graph is laid out around `apply`: y = f(x); y = f(x) + f(x) with shared parameters, so that every gradient has

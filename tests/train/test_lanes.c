@@ -15,7 +15,8 @@ typedef struct Options {
     const char *arch, *from;
     int64_t steps, context, window;
     double rate;
-    bool carry, recompute, resume, guarded;
+    bool carry, recompute, resume, guarded,
+        measured; /* measured: the machine is, and the outlook said, which takes a while */
     Progress *progress;
 } Options;
 
@@ -46,6 +47,7 @@ static lmu_status train(const char *name, const Options *options)
                             .from = options->from,
                             .resume = options->resume,
                             .guarded = options->guarded,
+                            .ceiling = options->measured ? 0 : 1e9,
                             .progress = options->progress};
     lmu_status status = train_run(&request, &report);
     model_config_free(&model);
@@ -180,6 +182,7 @@ static void stopped_runs_go_on_as_if_unbroken(void **state)
             Options stopped = options;
             stopped.progress = &listener.progress;
             stopped.guarded = a == 1 && i == 1; /* which is slow */
+            stopped.measured = i == 0;
             listen(&listener, (int)places[i]);
             directory_remove(scratch_path("stopped"));
             assert_refused(train("stopped", &stopped), LMU_INTERRUPTED, "interrupted at step");
@@ -187,7 +190,7 @@ static void stopped_runs_go_on_as_if_unbroken(void **state)
             stopped.resume = true;
             stopped.recompute = i % 2;
             assert_done(train("stopped", &stopped));
-            assert_non_null(strstr(listener.said, "\n5 lanes of "));
+            assert_true(!stopped.measured || strstr(listener.said, "\n5 lanes of "));
             for (size_t f = 0; f < sizeof files / sizeof *files; f++)
                 assert_same_file("unbroken", "stopped", files[f]);
         }
