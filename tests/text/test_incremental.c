@@ -244,8 +244,8 @@ static void test_packed(void **state)
             assert_done(incremental_open(tokenizer, specials, &one));
             for (uint64_t round = 0; round < 6; round++) {
                 uint64_t key = random_key(6, "packed", kind, round);
-                size_t size = mixed_text(key, 500 * (round + 1), text),
-                       packed_size; /* round 0 packs after every byte */
+                size_t size = mixed_text(key, 500 * (round + 1), text); /* round 0 packs after every byte */
+                size_t packed_size;
                 char *packed;
                 expected.count = got.count = 0;
                 assert_done(tokenizer_encode(tokenizer, text, size, specials, &expected));

@@ -15,8 +15,8 @@ typedef struct Options {
     const char *arch, *from;
     int64_t steps, context, window;
     double rate;
-    bool carry, recompute, resume, guarded,
-        measured; /* measured: the machine is, and the outlook said, which takes a while */
+    bool carry, recompute, resume, guarded;
+    bool measured; /* the machine is, which takes a while, and the outlook said */
     Progress *progress;
 } Options;
 
