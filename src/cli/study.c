@@ -90,13 +90,16 @@ static void print_cell(const Cell *cell, const Results *results)
         if (!here)
             printf(" %8s", "");
         else if (!r)
-            printf(" %8s", cell->tuned ? "." : "?");
+            printf(" %8s", !cell->tuned ? "?" : cell->fault ? "none" : ".");
         else if (isfinite(r->bits_per_byte))
             printf(" %8.4f", r->bits_per_byte);
         else
             printf(" %8s", "diverged");
     }
-    printf("%s%s\n", *cell->variant ? "  " : "", cell->variant);
+    printf("%s%s", *cell->variant ? "  " : "", cell->variant);
+    if (cell->tuned && cell->fault)
+        printf("  (none: %s)", cell->fault);
+    putchar('\n');
 }
 
 static lmu_status results_path(const StudyOptions *o, char **path)
@@ -220,10 +223,10 @@ const Command study_run_command = {
 const Command study_show_command = {
     .name = "study show",
     .summary = "Show which runs of a study are done",
-    .usage = "FILE --out DIR",
+    .usage = "FILE [--out DIR] [options]",
     .details = "Prints for every grid the bits per byte of each finished run, and which are still to do. A study that "
                "is being\n"
-               "run may be shown too.\n"
+               "run may be shown too. Its results are those of --out DIR, or of --results FILE.\n"
                "\n"
                "    lmu study show studies/small.json --out study --grid core",
     .tables = {&show_table},

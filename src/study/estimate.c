@@ -1,4 +1,5 @@
 /* How long the missing runs will take. */
+#include <math.h>
 #include <string.h>
 
 #include "base/memory.h"
@@ -84,13 +85,14 @@ static lmu_status speed_add(Speeds *speeds, const Speed *speed)
     return LMU_OK;
 }
 
-/* Tokens that a cell still trains on: its trunk once, every missing decay; and how many runs that are. */
-static double tokens_left(const Study *study, const Cell *cell, const Results *results, size_t *missing)
+/* Tokens that a cell of the plan still trains on: its trunk once, every missing decay; and how many runs that are. */
+static double tokens_left(const Study *study, const Plan *plan, size_t number, const Results *results, size_t *missing)
 {
+    const Cell *cell = &plan->cell[number];
     double branches = 0, most = 0, decay = cell->train.schedule == SCHEDULE_WSD ? cell->train.decay : 1;
     *missing = 0;
     for (size_t b = 0; b < cell->budgets; b++) {
-        if (plan_result(study, cell, b, results))
+        if (plan_result(study, cell, b, results) || plan_has_before(plan, number, b))
             continue;
         double budget = (double)cell->budget[b];
         branches += decay * budget;
@@ -112,8 +114,8 @@ lmu_status study_measure(StudyRun *s)
         const Cell *cell = &s->plan.cell[i];
         Speed speed = speed_of(cell);
         size_t missing;
-        tokens_left(s->study, cell, &s->results, &missing);
-        if (missing == 0 || cell->order || speed_find(&s->speeds, cell))
+        tokens_left(s->study, &s->plan, i, &s->results, &missing);
+        if (missing == 0 || cell->order || cell->fault || speed_find(&s->speeds, cell))
             continue;
         if (progress_interrupted(s->request->progress))
             return error_set(LMU_INTERRUPTED, "interrupted before anything was begun");
@@ -133,11 +135,25 @@ double study_left(const StudyRun *s)
         const Speed *speed = speed_find(&s->speeds, cell);
         const StudyCorpus *corpus = study_corpus_of(s, cell);
         size_t missing;
-        double tokens = tokens_left(s->study, cell, &s->results, &missing);
+        double tokens = tokens_left(s->study, &s->plan, i, &s->results, &missing);
         if (missing > 0 && (speed || cell->order))
             left += cell_seconds(cell, speed, tokens, missing, (double)corpus->held_out_tokens);
     }
     return left;
+}
+
+/* Tokens of a corpus's held-out text, as a finished run tells; 0: none does. */
+static double held_out_tokens(const Results *results, const char *corpus)
+{
+    for (size_t i = 0; i < results->count; i++) {
+        const Result *r = &results->list[i];
+        double nats = 0;
+        for (int part = 0; part < r->parts; part++)
+            nats += r->part_nats[part];
+        if (strcmp(r->corpus, corpus) == 0 && isfinite(r->nats) && r->nats > 0 && nats > 0)
+            return nats / r->nats;
+    }
+    return 0;
 }
 
 double plan_left(const Study *study, const Plan *plan, const Results *results, size_t *unknown)
@@ -149,11 +165,11 @@ double plan_left(const Study *study, const Plan *plan, const Results *results, s
         const Cell *cell = &plan->cell[i];
         Speed speed = speed_of(cell);
         size_t missing;
-        double tokens = tokens_left(study, cell, results, &missing);
+        double tokens = tokens_left(study, plan, i, results, &missing);
         if (missing > 0 && !cell->order && !speed_known(results, cell, threads, &speed))
             *unknown += missing;
         else if (missing > 0)
-            left += cell_seconds(cell, &speed, tokens, missing, 0);
+            left += cell_seconds(cell, &speed, tokens, missing, held_out_tokens(results, cell->grid->corpus));
     }
     return left;
 }

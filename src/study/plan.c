@@ -18,6 +18,15 @@ static void cell_free(Cell *cell)
     fields_free(&train_table, &cell->train);
     free(cell->variant);
     free(cell->id);
+    free(cell->fault);
+}
+
+/* Keeps the thread's message: what is wrong with a model matters when it is to be trained. */
+static lmu_status cell_refuse(Cell *cell)
+{
+    cell->fault = strdup(lmu_error_message());
+    error_clear();
+    return cell->fault ? LMU_OK : error_set(LMU_MEMORY, "no memory for a study");
 }
 
 /* Reads merged settings over the architecture's defaults and solves for the width. */
@@ -43,7 +52,11 @@ static lmu_status cell_configure(Cell *cell, const Study *study, const StudyCorp
                              multiple ? json_integer_value(multiple) : WIDTH_MULTIPLE);
     if (status == LMU_OK)
         status = count_parameters(backend, &cell->config, &cell->parameters, &cell->non_embedding);
-    return status == LMU_OK ? cell_identify(cell, corpus) : error_prefix(status, "%s: ", origin);
+    if (status == LMU_MEMORY)
+        return status;
+    if (status != LMU_OK)
+        TRY(cell_refuse(cell));
+    return cell_identify(cell, corpus);
 }
 
 /* A value of `vary`: "x2" doubles what the settings have so far; NULL where that is still to be tuned. */
@@ -339,6 +352,18 @@ const Result *plan_result(const Study *study, const Cell *cell, size_t budget, c
             return r;
     }
     return own;
+}
+
+bool plan_has_before(const Plan *plan, size_t cell, size_t budget)
+{
+    const Cell *own = &plan->cell[cell];
+    for (size_t i = 0; i < cell; i++) {
+        const Cell *other = &plan->cell[i];
+        for (size_t b = 0; b < other->budgets && (other->grid->carried || !own->grid->carried); b++)
+            if (strcmp(other->id[b], own->id[budget]) == 0)
+                return true;
+    }
+    return false;
 }
 
 void plan_count(const Plan *plan, const Results *results, size_t *done, size_t *all)

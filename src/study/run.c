@@ -129,6 +129,21 @@ static void say_left(StudyRun *s)
                  format_duration(study_left(s), left, sizeof left));
 }
 
+static lmu_status refuse_untuned(const Cell *cell)
+{
+    return error_set(LMU_USAGE,
+                     "grid %s: %s %s with %s rests on grid %s, whose runs of it are not all done, or all of whose "
+                     "runs of it diverged: run that grid too, or vary other settings in it",
+                     cell->grid->name, cell->model, cell->size, cell->optimizer, cell->grid->tuned_by);
+}
+
+static lmu_status refuse_faulty(const StudyRun *s, const Cell *cell)
+{
+    return error_set(LMU_FORMAT, "%s: grid %s: %s %s%s%s%s cannot be made: %s", s->study->path, cell->grid->name,
+                     cell->model, cell->size, *cell->variant ? " [" : "", cell->variant, *cell->variant ? "]" : "",
+                     cell->fault);
+}
+
 /* Cells are made anew for each grid: what tuned it may have come to be known. */
 static lmu_status run_grid(StudyRun *s, const StudyGrid *grid)
 {
@@ -136,14 +151,11 @@ static lmu_status run_grid(StudyRun *s, const StudyGrid *grid)
     TRY(plan_grid(s->study, grid, s->request->part.models, &s->results, &plan));
     lmu_status status = LMU_OK;
     for (size_t i = 0; i < plan.cells && status == LMU_OK; i++) {
-        if (!plan.cell[i].tuned)
-            status =
-                error_set(LMU_USAGE,
-                          "grid %s: %s %s with %s rests on grid %s, whose runs of it are not all done, or all of whose "
-                          "runs of it diverged: run that grid too, or vary other settings in it",
-                          grid->name, plan.cell[i].model, plan.cell[i].size, plan.cell[i].optimizer, grid->tuned_by);
+        const Cell *cell = &plan.cell[i];
+        if (!cell->tuned)
+            status = refuse_untuned(cell);
         else
-            status = study_cell(s, &plan.cell[i]);
+            status = cell->fault ? refuse_faulty(s, cell) : study_cell(s, cell);
     }
     plan_close(&plan);
     return status;
@@ -157,14 +169,26 @@ static bool in_plan(const Plan *plan, const StudyGrid *grid)
     return false;
 }
 
-/* The plan of all grids, and the speeds of what is missing: again whenever a grid is done that others are tuned by. */
+/* What no run of the rest can mend is better said before hours of it. */
+static lmu_status check_plan(const StudyRun *s)
+{
+    for (size_t i = 0; i < s->plan.cells; i++) {
+        const Cell *cell = &s->plan.cell[i];
+        if (!cell->tuned && !in_plan(&s->plan, study_grid(s->study, cell->grid->tuned_by)))
+            return refuse_untuned(cell);
+        if (cell->tuned && cell->fault)
+            return refuse_faulty(s, cell);
+    }
+    return LMU_OK;
+}
+
+/* The plan of all grids: again whenever a grid is done that others are tuned by. */
 static lmu_status make_plan(StudyRun *s)
 {
     plan_close(&s->plan);
     TRY(plan_open(s->study, &s->request->part, &s->results, &s->plan));
     plan_count(&s->plan, &s->results, &s->done, &s->all);
-    TRY(open_corpora(s));
-    return study_measure(s);
+    return LMU_OK;
 }
 
 /* All grids in their order, each when those before it are done. */
@@ -176,6 +200,8 @@ static lmu_status run_grids(StudyRun *s)
         lmu_status status = run_grid(s, &s->study->grid[i]);
         if (status == LMU_OK)
             status = make_plan(s);
+        if (status == LMU_OK)
+            status = study_measure(s);
         if (status != LMU_OK)
             return status == LMU_INTERRUPTED ? interrupted(s) : status;
     }
@@ -196,8 +222,11 @@ static void study_run_close(StudyRun *s)
     free(s->logs);
     if (s->lock >= 0)
         close(s->lock);
-    if (s->results_lock >= 0)
+    if (s->results_lock >= 0) {
+        if (lseek(s->results_lock, 0, SEEK_END) == 0) /* nothing came of it */
+            unlink(s->request->results);
         close(s->results_lock);
+    }
 }
 
 lmu_status study_run(const StudyRequest *request)
@@ -210,6 +239,10 @@ lmu_status study_run(const StudyRequest *request)
     ATTEMPT(open_directories(&s)); /* and locked, before results are read */
     ATTEMPT(results_read(request->results, &s.results));
     ATTEMPT(make_plan(&s));
+    if (!request->estimate)
+        ATTEMPT(check_plan(&s));
+    ATTEMPT(open_corpora(&s));
+    ATTEMPT(study_measure(&s));
     say_left(&s);
     if (request->estimate)
         goto done;

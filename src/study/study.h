@@ -82,7 +82,8 @@ typedef struct Cell {
     ModelConfig config;
     TrainConfig train;                 /* budget, data and seed are filled in for each run */
     int64_t parameters, non_embedding; /* of the model */
-    char (*id)[17];                    /* [budgets] identity of each run */
+    char *fault;    /* why there is no such model, as one theta a layer and another number of layers; NULL: there is */
+    char (*id)[17]; /* [budgets] identity of each run */
 } Cell;
 
 typedef struct Plan {
@@ -102,6 +103,9 @@ void plan_close(Plan *plan);
 /* The cells of one grid alone, of those models (count 0: all). */
 lmu_status plan_grid(const Study *study, const StudyGrid *grid, const StringList *models, const Results *results,
                      Plan *plan);
+
+/* Whether an earlier cell of the plan has the same run, which then serves this one too. */
+bool plan_has_before(const Plan *plan, size_t cell, size_t budget);
 
 /* A finished run that serves the cell's budget, of this grid or another; NULL: it is to be trained. A grid that wants state carried has no
  * use for one of a grid that does not. */

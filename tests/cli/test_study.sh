@@ -132,6 +132,12 @@ grep -q "0 of 20 runs done, about .* left" "$work/err" || complain "--estimate: 
 works study show "$work/study.json" --out "$work/none"
 said "0 of 20 runs are done"
 [ ! -e "$work/none/results.jsonl" ] || complain "--estimate trained something"
+# A run that two grids share is counted once.
+left_of() { "$lmu" study show "$1" --results "$work/part.jsonl" | sed -n 's/.* about \(.*\) left.*/\1/p'; }
+grep -v '"grid":"core"' "$work/whole/results.jsonl" >"$work/part.jsonl"
+jq '.grids += [.grids[1] | .name = "core2"]' "$work/study.json" >"$work/changed.json"
+[ -n "$(left_of "$work/study.json")" ] && [ "$(left_of "$work/changed.json")" = "$(left_of "$work/study.json")" ] ||
+    complain "shared runs are counted twice: $(left_of "$work/changed.json"), once $(left_of "$work/study.json")"
 works study run "$work/study.json" --out "$work/prepared" --corpus "words=$work" --grid tuning --model lmu --results "$work/tuning.jsonl"
 [ "$(jq -r .model "$work/tuning.jsonl" | uniq -c | tr -s ' ')" = " 2 lmu" ] || complain "--model: $(cat "$work/tuning.jsonl")"
 works study run "$work/study.json" --out "$work/prepared" --corpus "words=$work" --grid tuning --results "$work/tuning.jsonl"
@@ -165,6 +171,8 @@ jq -se '.[0] | .carried_bits_per_byte < .bits_per_byte and .carried_bits_per_byt
 
 # -- refused -----------------------------------------------------------------------------------------------------------
 refuse 2 "rests on grid tuning, whose runs of it are not all done" study run "$work/study.json" --out "$work/early" --grid core --corpus "words=$work/data"
+[ ! -e "$work/early/results.jsonl" ] || complain "a refused run left results"
+grep -q "measuring\|left" "$work/err" && complain "refused after a measurement: $(cat "$work/err")"
 refuse 2 "where is the corpus words? Give --corpus words=PATH" study run "$work/study.json" --out "$work/nowhere"
 refuse 1 "--corpus words=$work/missing: no such file" study run "$work/study.json" --out "$work/unmade" --corpus "words=$work/missing"
 [ ! -e "$work/unmade" ] || complain "study run: a directory was made for a corpus that is not there"
@@ -202,7 +210,17 @@ edited '.grids[0].budgets = []' 1 'key "budgets" must be an array of at least on
 edited '.grids[0].tuned_by = "core"' 1 'which is no grid before it'
 edited '.grids[1].name = "tuning"' 1 'two grids have the name tuning'
 edited '.grids = []' 1 'key "grids" must be an array'
-edited '.grids[2].variants["theta 8"].theta = [8, 9, 10]' 2 'theta has 3 values for 1 layers'
+# A model that cannot be made is told before anything is trained, and does not hide what is done.
+jq '.grids[2].variants["theta 8"].theta = [8, 9, 10]' "$work/study.json" >"$work/edited.json"
+refuse 1 "grid ablation: lmu 2k [theta 8] cannot be made: theta has 3 values for 1 layers" study run "$work/edited.json" --out "$work/fault" \
+    --results "$work/cut/results.jsonl" --corpus "words=$work/data"
+works study show "$work/edited.json" --out "$work/whole"
+said "ablation, tuned by tuning" "  none  theta 8  (none: theta has 3 values for 1 layers"
+works study fit "$work/whole/results.jsonl" --study "$work/edited.json" --resamples 10
+# Where it hangs on what is tuned, that is awaited.
+jq '.grids[0].vary = {"layers": [1, 3]} | .grids[2].variants["theta 8"].theta = [8, 9, 10]' "$work/study.json" >"$work/edited.json"
+works study run "$work/edited.json" --out "$work/fault" --corpus "words=$work/data" --grid tuning --model lmu
+works study show "$work/edited.json" --out "$work/fault"
 echo '{"id": 3}' >"$work/bad.jsonl"
 echo "my notes" >"$work/notes"
 refuse 1 "notes: holds something else than the results of a study" study run "$work/study.json" --out "$work/none" --results "$work/notes" --corpus "words=$work/data"
