@@ -32,18 +32,21 @@ static const Field fit_fields[] = {
      .offset = offsetof(FitOptions, grid),
      .unit = "NAME",
      .help = "take the runs of this grid; may be given several times; without it, of all whose name does not begin "
-             "with tuning"},
+             "with tuning, ablation or checks"},
     {.name = "model",
      .type = FIELD_STRINGS,
      .offset = offsetof(FitOptions, model),
      .unit = "NAME",
-     .help = "measure this model, MODEL[/OPTIMIZER[/VARIANT]]; may be given several times; without it, all that begin "
-             "with lmu"},
+     .help =
+         "measure this model, MODEL[/OPTIMIZER[/VARIANT]], with all variants if none is named, MODEL/OPTIMIZER/ with "
+         "none; may be given several times; without it, all that begin with lmu"},
     {.name = "baseline",
      .type = FIELD_STRINGS,
      .offset = offsetof(FitOptions, baseline),
      .unit = "NAME",
-     .help = "against this one; may be given several times; without it, all that begin with transformer or lstm"},
+     .help =
+         "against this one; may be given several times; without it, all that begin with transformer or lstm and have "
+         "no variant or that of the model"},
     FIELD_COUNT_OF(FitOptions, resamples, "1000", 0, 100000, NULL,
                    "of the bootstrap over parts of the held-out text; 0: no intervals"),
     FIELD_COUNT_OF(FitOptions, seed, "0", 0, 9e15, NULL, "of the bootstrap's draws"),

@@ -10,9 +10,14 @@
 
 /* -- by grid -- */
 
-static bool is_tuning(const char *grid)
+/* Whether a grid serves to choose settings or to look at one of them: its runs are no series to compare. */
+static bool is_aside(const char *grid)
 {
-    return strncmp(grid, "tuning", strlen("tuning")) == 0;
+    static const char *const starts[] = {"tuning", "ablation", "checks"};
+    for (size_t i = 0; i < sizeof starts / sizeof *starts; i++)
+        if (strncmp(grid, starts[i], strlen(starts[i])) == 0)
+            return true;
+    return false;
 }
 
 static bool is_one_of(const char *name, const char *const *names, size_t count)
@@ -254,10 +259,10 @@ static lmu_status age_choose(Choice *choice, const Result **run)
 }
 
 lmu_status runs_choose(const Results *results, const char *path, const StringList *grids, SeriesList *series,
-                       const Result ***run, size_t *tuning)
+                       const Result ***run, size_t *aside)
 {
     Choice choice = {.results = results, .series = series};
-    *tuning = 0;
+    *aside = 0;
     TRY(grids_check(results, path, grids));
     *run = arena_alloc(series->arena, results->count, sizeof **run);
     choice.group_of = arena_alloc(series->arena, results->count, sizeof *choice.group_of);
@@ -266,8 +271,8 @@ lmu_status runs_choose(const Results *results, const char *path, const StringLis
     for (size_t i = 0; i < results->count; i++) {
         const char *grid = results->list[i].grid;
         bool named = is_one_of(grid, (const char *const *)grids->value, grids->count);
-        (*run)[i] = (grids->count ? named : !is_tuning(grid)) ? &results->list[i] : NULL;
-        *tuning += !grids->count && is_tuning(grid);
+        (*run)[i] = (grids->count ? named : !is_aside(grid)) ? &results->list[i] : NULL;
+        *aside += !grids->count && is_aside(grid);
     }
     lmu_status status;
     ATTEMPT(defaults_make(&choice.defaults));

@@ -34,8 +34,9 @@ typedef struct Headline {
 #define HEADLINE_BUDGETS 3
 extern const int64_t headline_budgets[HEADLINE_BUDGETS]; /* 1, 2 and 3 million tokens */
 
-/* Seconds of training a token, over the runs of a series at one size, whose budgets and seeds should make little difference to it: where
- * they do, something else ran on the machine, and a ratio of times would tell of that. */
+/* Seconds of training a token, over the runs of a series at one size and of one shape, whose budgets and seeds should make little
+ * difference to it: where they do, something else ran on the machine, and a ratio of times would tell of that. Of several shapes, as tuning
+ * by budget gives, the one whose runs are furthest apart. */
 typedef struct Pace {
     double least, most;
     size_t runs;

@@ -170,7 +170,8 @@ static lmu_status pairs_add(StudyFit *fit, const FitOptions *options)
     for (size_t i = 0; i < series->count; i++)
         for (size_t j = 0; j < series->count; j++) {
             const Series *a = &series->list[i], *b = &series->list[j];
-            if (i != j && strcmp(a->corpus, b->corpus) == 0 && is_chosen(a, &options->model, false) &&
+            bool alike = options->baseline.count || !*b->variant || strcmp(a->variant, b->variant) == 0;
+            if (i != j && alike && strcmp(a->corpus, b->corpus) == 0 && is_chosen(a, &options->model, false) &&
                 is_chosen(b, &options->baseline, true))
                 TRY(pairs_of(fit, a, b));
         }

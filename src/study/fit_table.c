@@ -283,8 +283,9 @@ lmu_status table_of_times(const StudyFit *fit, const char *corpus, Table *out)
     out->about = arena_printf(
         fit->series.arena,
         "Seconds of training by the clock, which are only as good as the machine was idle. The runs of a series at one "
-        "size should need about the same for a token: where they differ by more than a factor of %.3g, or ran on "
-        "several machines, ratios of time are withheld. A load that slowed all runs of a series alike does not show.",
+        "size and of one shape should need about the same for a token: where they differ by more than a factor of "
+        "%.3g, or ran on several machines, ratios of time are withheld; of several shapes, the one whose runs are "
+        "furthest apart is shown. A load that slowed all runs of a series alike does not show.",
         PACE_LIMIT);
     for (size_t i = 0; i < fit->series.count; i++) {
         const Series *series = &fit->series.list[i];

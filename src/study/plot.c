@@ -74,11 +74,11 @@ static void tokens_script(FILE *out, const void *of)
     const StudyFit *fit = picture->fit;
     Extent x = {INFINITY, 0}, y = {INFINITY, 0};
     const char *separator = "plot ";
-    size_t drawn = 0;
+    Key key = key_of(picture, true);
     bool *has = calloc(fit->series.count, sizeof *has);
     for (size_t i = 0; has && i < fit->series.count; i++)
-        drawn += has[i] = curve_data(out, picture, i, LAW_TOKENS, 0, &x, &y) > 0;
-    picture_begin(out, 800, 450 + 22 * (int)((drawn + 1) / 2), picture->title);
+        has[i] = curve_data(out, picture, i, LAW_TOKENS, 0, &x, &y) > 0;
+    picture_begin(out, PICTURE_WIDTH, 450 + key.height, picture->title, key.columns);
     axis_counts(out, 'x', x);
     axis_losses(out, 'y', y);
     fprintf(out, "set xlabel 'training text (tokens)' offset 0,0.7 textcolor '#222222'\n"
@@ -102,7 +102,7 @@ static size_t models_of(const Picture *picture)
 }
 
 /* The key of all panels, below them: nothing but entries. */
-static void panels_key(FILE *out, const Picture *picture, double height)
+static void panels_key(FILE *out, const Picture *picture, int columns, double height)
 {
     const StudyFit *fit = picture->fit;
     fprintf(
@@ -110,8 +110,9 @@ static void panels_key(FILE *out, const Picture *picture, double height)
         "set origin 0,0\nset size 1,%g\nunset title\nunset xlabel\nunset ylabel\nunset tics\nunset border\nunset grid\n"
         "unset logscale\nset xrange [0:1]\nset yrange [0:1]\nset lmargin 0\nset rmargin 0\nset tmargin 0\nset bmargin "
         "0\n"
-        "set key on inside center center horizontal Left reverse samplen 3.5 textcolor '#222222'\nplot NaN notitle",
-        height);
+        "set key on inside center center horizontal Left reverse samplen 3.5 maxcols %d textcolor '#222222'\nplot NaN "
+        "notitle",
+        height, columns);
     for (size_t i = 0; i < fit->series.count; i++) {
         const Series *series = &fit->series.list[i];
         if (series->counts || strcmp(series->corpus, picture->corpus) != 0)
@@ -155,12 +156,13 @@ static void parameters_script(FILE *out, const void *of)
     const Picture *picture = of;
     const StudyFit *fit = picture->fit;
     Extent x = {INFINITY, 0}, y = {INFINITY, 0};
-    int key = 22 * (int)((models_of(picture) + 1) / 2) + 10, height = 40 + key + 320 * ((picture->budgets + 1) / 2);
+    Key key = key_of(picture, false);
+    int below = key.height + 10, height = 40 + below + 320 * ((picture->budgets + 1) / 2);
     for (int b = 0; b < picture->budgets; b++) /* one range for all panels; the data is written again for each */
         for (size_t i = 0; i < fit->series.count; i++)
             if (!fit->series.list[i].counts)
                 curve_data(out, picture, i, LAW_PARAMETERS, picture->budget[b], &x, &y);
-    picture_begin(out, 800, height, "");
+    picture_begin(out, PICTURE_WIDTH, height, "", key.columns);
     fprintf(out, "set multiplot title ");
     gnuplot_quote(out, picture->title);
     fprintf(out, " noenhanced textcolor '#222222'\nset key off\n");
@@ -169,8 +171,8 @@ static void parameters_script(FILE *out, const void *of)
     fprintf(out, "set xlabel 'non-embedding parameters' offset 0,0.7 textcolor '#222222'\n"
                  "set ylabel 'bits per byte' textcolor '#222222'\n");
     for (int b = 0; b < picture->budgets; b++)
-        panel(out, picture, b, (double)key / height);
-    panels_key(out, picture, (double)key / height);
+        panel(out, picture, b, (double)below / height);
+    panels_key(out, picture, key.columns, (double)below / height);
     fprintf(out, "unset multiplot\n");
 }
 
@@ -192,7 +194,8 @@ static void flops_script(FILE *out, const void *of)
             fprintf(out, "%.9g %.9g\n", fit->law[i].cell[j]->flops, fit->law[i].cell[j]->loss);
         fprintf(out, "EOD\n");
     }
-    picture_begin(out, 800, 450 + 22 * (int)((models_of(picture) + 1) / 2), picture->title);
+    Key key = key_of(picture, false);
+    picture_begin(out, PICTURE_WIDTH, 450 + key.height, picture->title, key.columns);
     axis_powers(out, 'x', x);
     axis_losses(out, 'y', y);
     fprintf(out, "set xlabel 'training compute (model FLOPs)' offset 0,0.7 textcolor '#222222'\n"
@@ -242,28 +245,40 @@ static const char *picture_title(const StudyFit *fit, const char *corpus, const 
                         fit->series.corpus_count > 1 ? ", corpus " : "", fit->series.corpus_count > 1 ? corpus : "");
 }
 
-static lmu_status draw_tokens(const StudyFit *fit, const char *corpus, Figures *out)
+#define SIZES 64
+
+/* The sizes that models of the corpus have, in the order of the series; their number. */
+static size_t sizes_of(const StudyFit *fit, const char *corpus, const char *size[SIZES])
 {
-    const char *done[64];
-    size_t sizes = 0;
-    for (size_t i = 0; i < fit->laws; i++) {
-        const LawFit *law = &fit->law[i];
-        size_t j = 0;
-        if (law->kind != LAW_TOKENS || law->series->counts || strcmp(law->series->corpus, corpus) != 0)
-            continue;
-        while (j < sizes && strcmp(done[j], law->size) != 0)
-            j++;
-        if (j < sizes || sizes == sizeof done / sizeof *done)
-            continue;
-        done[sizes++] = law->size;
-        Picture picture = {fit, corpus, law->size, picture_title(fit, corpus, "Loss over training text", law->size),
-                           {0}, 0};
-        TRY(figure_add(
-            out, &picture, tokens_script, "tokens",
-            "Each mark is a finished run of that many tokens, with its 95% interval; counts of n-grams, which have "
-            "no size, are dashed in grey."));
+    size_t count = 0;
+    for (size_t i = 0; i < fit->series.count; i++) {
+        const Series *series = &fit->series.list[i];
+        for (size_t j = 0; j < series->cells && !series->counts && strcmp(series->corpus, corpus) == 0; j++) {
+            size_t known = 0;
+            while (known < count && strcmp(size[known], series->cell[j].size) != 0)
+                known++;
+            if (known == count && count < SIZES)
+                size[count++] = series->cell[j].size;
+        }
     }
-    return LMU_OK;
+    return count;
+}
+
+/* What is drawn of a size alone: ratios, and the loss over tokens. */
+static lmu_status draw_size(const StudyFit *fit, const char *corpus, const char *size, Figures *out)
+{
+    Picture picture = {fit, corpus, size, picture_title(fit, corpus, "Token efficiency", size), {0}, 0};
+    if (ratios_drawn(&picture))
+        TRY(figure_add(
+            out, &picture, ratios_script, "efficiency",
+            "How many times the model's tokens the baseline needs to reach the model's loss: geometric mean over "
+            "budgets of 1, 2 and 3 million tokens, with the 95% interval. An open mark is a bound, where the "
+            "baseline's measured curve does not reach; an arrow means that the interval has no end."));
+    picture.title = picture_title(fit, corpus, "Loss over training text", size);
+    return figure_add(
+        out, &picture, tokens_script, "tokens",
+        "Each mark is a finished run of that many tokens, with its 95% interval; counts of n-grams, which have "
+        "no size, are dashed in grey.");
 }
 
 /* Up to four budgets at which some series has two sizes, spread over all of them. */
@@ -292,18 +307,14 @@ static void parameters_budgets(Picture *picture)
 
 static lmu_status draw_corpus(const StudyFit *fit, const char *corpus, Figures *out)
 {
-    Picture picture = {fit, corpus, NULL, picture_title(fit, corpus, "Token efficiency", NULL), {0}, 0};
-    if (ratios_drawn(&picture))
-        TRY(figure_add(
-            out, &picture, ratios_script, "efficiency",
-            "How many times the model's tokens the baseline needs to reach the model's loss: geometric mean over "
-            "budgets of 1, 2 and 3 million tokens, with the 95% interval. An open mark is a bound, where the "
-            "baseline's measured curve does not reach; an arrow means that the interval has no end."));
-    TRY(draw_tokens(fit, corpus, out));
+    Picture picture = {fit, corpus, NULL, picture_title(fit, corpus, "Loss over model size", NULL), {0}, 0};
+    const char *size[SIZES];
+    size_t sizes = sizes_of(fit, corpus, size);
+    for (size_t i = 0; i < sizes; i++)
+        TRY(draw_size(fit, corpus, size[i], out));
     if (!models_of(&picture))
         return LMU_OK;
     parameters_budgets(&picture);
-    picture.title = picture_title(fit, corpus, "Loss over model size", NULL);
     if (picture.budgets)
         TRY(figure_add(out, &picture, parameters_script, "parameters",
                        "Loss against non-embedding parameters at given budgets of training text."));

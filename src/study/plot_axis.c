@@ -15,10 +15,11 @@ void extent_take(Extent *extent, double value)
 
 /* Okabe and Ito's colours, which people with any kind of colour vision tell apart, the yellow left out: too pale on white. */
 static const char *const colours[] = {"#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f4f24"};
-static const int marks[] = {7, 5, 9, 11, 13, 15, 6};
-static const int count_marks[] = {2, 1, 3, 4};
+static const int marks[] = {7, 5, 9, 11, 13, 15, 3}; /* the last has no filled form: an asterisk, and a cross */
+static const int count_marks[] = {2, 1, 4, 6};
 static const char *const count_dashes[] = {"(5,4)", "(2,3)", "(10,4)", "(5,3,2,3)"};
-static const char *const dashes[] = {"1", "(9,4)", "(2,3)", "(9,3,2,3)", "(14,5)", "(4,2)"};
+static const char *const dashes[] = {"1",      "(9,4)", "(2,3)",         "(9,3,2,3)",
+                                     "(16,4)", "(4,2)", "(9,3,2,3,2,3)", "(16,3,4,3)"};
 
 static bool is_alike(const Series *a, const Series *b, bool model)
 {
@@ -51,7 +52,26 @@ Style style_of(const StudyFit *fit, const Series *series)
                    marks[model % (sizeof marks / sizeof *marks)], strncmp(series->model, "lmu", 3) == 0 ? 2.4 : 1.6};
 }
 
-void picture_begin(FILE *out, int width, int height, const char *title)
+int text_extent(const char *text)
+{
+    return 8 * (int)strlen(text); /* at 14 points a letter takes 7 to 8, and none of several bytes more */
+}
+
+Key key_of(const Picture *picture, bool counts)
+{
+    int widest = 0, entries = 0;
+    for (size_t i = 0; i < picture->fit->series.count; i++) {
+        const Series *series = &picture->fit->series.list[i];
+        if (strcmp(series->corpus, picture->corpus) != 0 || (series->counts && !counts))
+            continue;
+        widest = text_extent(series->label) > widest ? text_extent(series->label) : widest;
+        entries++;
+    }
+    int columns = 2 * (widest + 60) <= PICTURE_WIDTH ? 2 : 1; /* beside each text its line */
+    return (Key){columns, 22 * ((entries + columns - 1) / columns)};
+}
+
+void picture_begin(FILE *out, int width, int height, const char *title, int columns)
 {
     fprintf(out,
             "set terminal svg size %d,%d dynamic enhanced font 'Helvetica,Arial,sans-serif,14' background '#ffffff'\n"
@@ -61,8 +81,9 @@ void picture_begin(FILE *out, int width, int height, const char *title)
     fprintf(out,
             " noenhanced textcolor '#222222'\n"
             "set border 3 linecolor '#666666'\nset tics nomirror textcolor '#222222'\nset grid linecolor '#dddddd'\n"
-            "set key bmargin center horizontal Left reverse samplen 3.5 maxcols 2 width -5 textcolor '#222222'\n"
-            "set bars small\n");
+            "set key bmargin center horizontal Left reverse samplen 3.5 maxcols %d width -5 textcolor '#222222'\n"
+            "set bars small\n",
+            columns);
 }
 
 static void axis_begin(FILE *out, char axis, Extent extent, double margin)

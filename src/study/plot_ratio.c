@@ -1,4 +1,4 @@
-/* Token-efficiency ratios: a line a pair of models, in groups of one size. */
+/* Token-efficiency ratios at one size: a line a pair of models. */
 #include <math.h>
 #include <string.h>
 
@@ -8,8 +8,8 @@
 static bool is_drawn(const Picture *picture, const Pair *pair)
 {
     Interval value = pair->headline[COST_TOKENS].value;
-    return strcmp(pair->a->corpus, picture->corpus) == 0 && !interval_is_none(value) &&
-           !(value.low == 0 && isinf(value.high));
+    return strcmp(pair->a->corpus, picture->corpus) == 0 && strcmp(pair->size, picture->size) == 0 &&
+           !interval_is_none(value) && !(value.low == 0 && isinf(value.high));
 }
 
 size_t ratios_drawn(const Picture *picture)
@@ -18,16 +18,6 @@ size_t ratios_drawn(const Picture *picture)
     for (size_t i = 0; i < picture->fit->pairs; i++)
         count += is_drawn(picture, &picture->fit->pair[i]);
     return count;
-}
-
-/* Whether pair i is the first drawn of its size. */
-static bool is_first(const Picture *picture, size_t i)
-{
-    for (size_t j = 0; j < i; j++)
-        if (is_drawn(picture, &picture->fit->pair[j]) &&
-            strcmp(picture->fit->pair[j].size, picture->fit->pair[i].size) == 0)
-            return false;
-    return is_drawn(picture, &picture->fit->pair[i]);
 }
 
 /* One pair: mark and interval. An interval without an end is an arrow to the border. */
@@ -48,21 +38,7 @@ static void ratio_data(FILE *out, const Picture *picture, const Pair *pair, int 
                            : "nohead",
             style.colour);
     fprintf(out, "set label point pointtype %d pointsize 0.8 linecolor '%s' at first %.9g,%d\n",
-            value.low == value.high ? style.mark : 6, style.colour, known, y);
-}
-
-/* A name that found no memory is left out, as a picture is only for the eye. */
-static const char *or_empty(const char *text)
-{
-    return text ? text : "";
-}
-
-static void tick(FILE *out, bool *some, int y, const char *text)
-{
-    fprintf(out, "%s", *some ? ", " : "");
-    gnuplot_quote_tick(out, text);
-    fprintf(out, " %d", y);
-    *some = true;
+            value.low == value.high ? style.mark : style.mark - 1, style.colour, known, y);
 }
 
 /* The extent that is shown: all that is known, and 1. */
@@ -81,63 +57,60 @@ static Extent ratios_extent(const Picture *picture)
     return (Extent){extent.low / 1.15, extent.high * 1.25};
 }
 
-/* Marks and arrows when `draw`, else the labels of the lines. Returns how many lines there are. */
-static int ratios_lines(FILE *out, const Picture *picture, bool draw, Extent extent)
+#define DRAWING 440 /* width beside the labels */
+
+/* 1 and what lies far enough from it and from each other to be read. */
+static void ratio_ticks(FILE *out, Extent extent)
 {
-    const StudyFit *fit = picture->fit;
-    int y = 0;
-    bool some = false;
-    for (size_t i = 0; i < fit->pairs; i++) {
-        if (!is_first(picture, i))
+    static const double ticks[] = {0.1, 0.125, 0.25, 0.5, 0.75, 1, 1.5, 2, 3, 4, 6, 8, 12, 16, 32, 64};
+    const double room = 0.09 * log(extent.high / extent.low);
+    double last = 0;
+    for (size_t i = 0; i < sizeof ticks / sizeof *ticks; i++) {
+        double value = ticks[i];
+        if (value < extent.low || value > extent.high ||
+            (value != 1 && (fabs(log(value)) < room || (last > 0 && log(value / last) < room))))
             continue;
-        y--;
-        if (draw) {
-            fprintf(out, "set arrow from graph 0,first %d to graph 1,first %d nohead linecolor '#bbbbbb'\nset label ",
-                    y, y);
-            gnuplot_quote(out, or_empty(arena_printf(fit->series.arena, "size %s", fit->pair[i].size)));
-            fprintf(out,
-                    " at graph 0,first %d right offset -1,0 noenhanced font 'Helvetica,Arial,sans-serif:Bold,15'\n", y);
-        }
-        for (size_t j = i; j < fit->pairs; j++) {
-            const Pair *pair = &fit->pair[j];
-            if (!is_drawn(picture, pair) || strcmp(pair->size, fit->pair[i].size) != 0)
-                continue;
-            y--;
-            if (draw)
-                ratio_data(out, picture, pair, y, extent);
-            else
-                tick(out, &some, y,
-                     or_empty(arena_printf(fit->series.arena, "%s over %s", pair->a->label, pair->b->label)));
-        }
+        fprintf(out, "%s'%g×' %g", last > 0 ? ", " : "", value, value);
+        last = value;
     }
-    return -y;
 }
 
 void ratios_script(FILE *out, const void *of)
 {
     const Picture *picture = of;
+    const StudyFit *fit = picture->fit;
     Extent extent = ratios_extent(picture);
-    int lines = (int)ratios_drawn(picture);
-    for (size_t i = 0; i < picture->fit->pairs; i++)
-        lines += is_first(picture, i);
-    picture_begin(out, 800, 110 + 21 * lines, picture->title);
+    int lines = (int)ratios_drawn(picture), widest = 0, y = 0;
+    for (size_t i = 0; i < fit->pairs; i++)
+        if (is_drawn(picture, &fit->pair[i])) {
+            int width = text_extent(fit->pair[i].a->label) + text_extent(fit->pair[i].b->label) + text_extent(" over ");
+            widest = width > widest ? width : widest;
+        }
+    int left = widest + 20, width = left + DRAWING + 30;
+    picture_begin(out, width, 110 + 21 * lines, picture->title, 1);
     fprintf(out,
-            "set key off\nset logscale x\nunset grid\nset grid xtics linecolor '#dddddd'\nset border 1\nset xrange "
+            "set lmargin at screen %g\nset rmargin at screen %g\nset key off\nset logscale x\nunset grid\nset grid "
+            "xtics linecolor '#dddddd'\nset border 1\nset xrange "
             "[%.9g:%.9g]\n"
             "set yrange [%g:-0.4]\nset xtics (",
-            extent.low, extent.high, -lines - 0.6);
-    static const double ticks[] = {0.1, 0.125, 0.25, 0.5, 0.75, 1, 1.5, 2, 3, 4, 6, 8, 12, 16, 32, 64};
-    bool some = false;
-    for (size_t i = 0; i < sizeof ticks / sizeof *ticks; i++)
-        if (ticks[i] >= extent.low && ticks[i] <= extent.high) {
-            fprintf(out, "%s'%g×' %g", some ? ", " : "", ticks[i], ticks[i]);
-            some = true;
-        }
+            (double)left / width, (double)(left + DRAWING) / width, extent.low, extent.high, -lines - 0.6);
+    ratio_ticks(out, extent);
     fprintf(out, ")\nset ytics noenhanced scale 0 (");
-    ratios_lines(out, picture, false, extent);
+    for (size_t i = 0; i < fit->pairs; i++)
+        if (is_drawn(picture, &fit->pair[i])) {
+            const char *text =
+                arena_printf(fit->series.arena, "%s over %s", fit->pair[i].a->label, fit->pair[i].b->label);
+            fprintf(out, "%s", y ? ", " : "");
+            gnuplot_quote_tick(
+                out, text ? text : ""); /* a name that found no memory is left out: a picture is only for the eye */
+            fprintf(out, " %d", --y);
+        }
     fprintf(out, ")\nset xlabel 'ratio of tokens at equal loss' offset 0,0.5 "
                  "textcolor '#222222'\n"
                  "set arrow from first 1,graph 0 to first 1,graph 1 nohead linewidth 1.4 linecolor '#666666'\n");
-    ratios_lines(out, picture, true, extent);
+    y = 0;
+    for (size_t i = 0; i < fit->pairs; i++)
+        if (is_drawn(picture, &fit->pair[i]))
+            ratio_data(out, picture, &fit->pair[i], --y, extent);
     fprintf(out, "plot NaN notitle\n");
 }

@@ -52,8 +52,10 @@ const char *series_label(SeriesList *series, const Result *run)
 bool series_is_named(const Series *series, const char *name)
 {
     size_t length = strlen(name);
+    bool whole = length && name[length - 1] == '/';
+    length -= whole;
     return length && strncmp(series->label, name, length) == 0 &&
-           (!series->label[length] || series->label[length] == '/');
+           (!series->label[length] || (!whole && series->label[length] == '/'));
 }
 
 const SeriesCell *series_cell(const Series *series, const char *size, int64_t budget)
@@ -209,17 +211,19 @@ static void cell_summarise(SeriesCell *cell)
 
 static lmu_status collect(const Results *results, const char *path, const StringList *grids, SeriesList *out)
 {
-    size_t tuning = 0;
+    size_t aside = 0;
     const Result **run; /* NULL: left out */
-    TRY(runs_choose(results, path, grids, out, &run, &tuning));
+    TRY(runs_choose(results, path, grids, out, &run, &aside));
     for (size_t i = 0; i < results->count; i++)
         if (run[i])
             TRY(run_add(out, run[i]));
     if (!out->runs)
         return error_set(LMU_FORMAT, "%s: holds no finished run%s", path,
-                         tuning ? " but of tuning; --grid chooses such a grid" : "");
-    if (tuning)
-        TRY(series_note(out, "runs left out because their grid's name begins with \"tuning\": %zu", tuning));
+                         aside ? " but of tuning, ablation or checks; --grid chooses such a grid" : "");
+    if (aside)
+        TRY(series_note(
+            out, "runs left out because their grid's name begins with \"tuning\", \"ablation\" or \"checks\": %zu",
+            aside));
     for (size_t i = 0; i < out->count; i++) {
         Series *series = &out->list[i];
         cells_sort(series);

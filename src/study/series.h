@@ -52,7 +52,8 @@ lmu_status series_note(SeriesList *series, const char *format, ...) __attribute_
 /* The label of the run's series; NULL when there is no memory. */
 const char *series_label(SeriesList *series, const Result *run);
 
-/* Whether `name` is the series' label or its beginning up to a "/": "lmu" is every optimizer and variant of lmu. */
+/* Whether `name` is the series' label or its beginning up to a "/": "lmu" is every optimizer and variant of lmu.
+ * "lmu/muon/" is that label alone. */
 bool series_is_named(const Series *series, const char *name);
 
 const SeriesCell *series_cell(const Series *series, const char *size, int64_t budget); /* NULL: none */

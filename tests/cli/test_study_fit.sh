@@ -19,7 +19,7 @@ refuse 1 "$results: is not there; the results.jsonl that lmu study run wrote is 
 : >"$results"
 refuse 1 "$results: holds no finished run" study fit "$results"
 result lmu small 1000000 0 9 tuning-rate
-refuse 1 "$results: holds no finished run but of tuning; --grid chooses such a grid" study fit "$results"
+refuse 1 "$results: holds no finished run but of tuning, ablation or checks; --grid chooses such a grid" study fit "$results"
 
 # Loss 40 tokens^-0.2, the transformer at four times the tokens.
 bits() { awk -v d="$1" 'BEGIN { printf "%.12f", 40 * d ^ -0.2 }'; }
@@ -36,7 +36,7 @@ line "^small  lmu/adamw  transformer/adamw  64 k, 64 k +1M, 2M +4 +4 to 4 +4 +4 
 line "^transformer/adamw  small  a & b, 2 threads, f32 +5 +10 +10 +1.00$" "$work/out"
 line "^small  lmu/adamw  transformer/adamw  64 k, 64 k +8 M .* more than 2 +2 or more" "$work/out"
 line "^kneser-ney +– .* 1 M +1 M +1 +4.0000" "$work/out"
-line "runs left out because their grid's name begins with \"tuning\": 1$" "$work/out"
+line "runs left out because their grid's name begins with \"tuning\", \"ablation\" or \"checks\": 1$" "$work/out"
 line "run lmu-small-1000000-0-other \(grid other\) is left out" "$work/out"
 line "^lmu/adamw +L\(D\), tokens +small +a x\^-b +5 +30.31 ± .* 0.2 ± " "$work/out"
 jq -e '.version == 1 and .runs == 15 and (.pairs | length) == 1 and (.pairs[0].headline
@@ -51,6 +51,14 @@ cmp -s "$work/out" "$work/first" || complain "a second fit says something else"
 
 works study fit "$results" --grid tuning-rate --resamples 0
 line "1 finished runs, 1 series" "$work/out"
+# Ablations and checks are no series; a name that ends in a slash is that of no variant; a baseline has none, or that of the model.
+variant() { sed -n '/"id":"'"$1"'-/s/"id":"\(.*\)"variant":""/"id":"'"${2// /-}"'-\1"variant":"'"$2"'"/p' "$results"; }
+{ cat "$results"; variant lmu wide; variant transformer wide; variant transformer deep; variant lmu "no order" | sed 's/"grid":"[^"]*"/"grid":"ablation-order"/'; } >"$work/variants.jsonl"
+pairs() { "$lmu" study fit "$work/variants.jsonl" --resamples 0 --out "$work/fit.json" "$@" >/dev/null && jq -r '.pairs[] | .model + " " + .baseline' "$work/fit.json" | sort | paste -sd,; }
+[ "$(pairs)" = "lmu/adamw transformer/adamw,lmu/adamw/wide transformer/adamw,lmu/adamw/wide transformer/adamw/wide" ] || complain "pairs: $(pairs)"
+[ "$(pairs --model lmu/adamw/ --baseline transformer)" = "lmu/adamw transformer/adamw,lmu/adamw transformer/adamw/deep,lmu/adamw transformer/adamw/wide" ] ||
+    complain "a name with a slash: $(pairs --model lmu/adamw/ --baseline transformer)"
+refuse 2 "did you mean 'lmu/adamw'?" study fit "$work/variants.jsonl" --model lmu/adam/
 works study fit "$results" --model transformer --baseline lmu/adamw
 line "^small  transformer/adamw  lmu/adamw .* at most 0.707 " "$work/out"
 refuse 2 "--model: $results has no finished run of 'lmuu'; did you mean 'lmu'?" study fit "$results" --model lmuu
@@ -68,10 +76,10 @@ grep -v '"decay":0.2' "$work/busy.jsonl" >>"$work/changed.jsonl"
 works study fit "$work/changed.jsonl" --out "$work/fit.json"
 said "lmu/adamw, size 'small', 1000000 tokens: runs left out because their settings are not those of the newest run there" \
     "of grid main: 1, from earlier" "settings change between 4000000 and 8000000 tokens: decay 0.4, now 0.2" \
-    "ratios of time are withheld: lmu/adamw, size 'small', took from 10 to 30 s for a million tokens in its 5 runs, a factor of 3 where"
+    "ratios of time are withheld: lmu/adamw, size 'small', took from 10 to 30 s for a million tokens in 5 runs of one shape, a factor of 3 where"
 line "^small  lmu/adamw  transformer/adamw  64 k, 64 k +1M, 2M .* withheld +–$" "$work/out"
 jq -e '.pairs[0] | .headline.seconds == null and .headline.tokens != null and (.seconds_spread[0] - 3 | fabs) < 1e-9 and
-    (.seconds_withheld | test("idle"))' "$work/fit.json" >/dev/null || complain "fit.json: $(jq -c .pairs "$work/fit.json")"
+    (.seconds_withheld | test("something else ran"))' "$work/fit.json" >/dev/null || complain "fit.json: $(jq -c .pairs "$work/fit.json")"
 sed '/"id":"transformer-small-1000000/s/"cpu":"a & b"/"cpu":"c"/' "$results" >"$work/machines.jsonl"
 works study fit "$work/machines.jsonl"
 said "ratios of time are withheld for 1 of 1 pairs of models, as not all runs of both had one CPU"
@@ -85,7 +93,8 @@ fi
 result transformer '<a> & "b"' 1000000 0 2 # a name that is nothing for a file, nor for HTML, as it is
 result lmu '<a> & "b"' 1000000 0 1.5
 works study plot "$results" --out "$figures"
-[ "$(ls "$figures")" = "efficiency.svg
+[ "$(ls "$figures")" = "efficiency--a-----b-.svg
+efficiency-small.svg
 flops.svg
 parameters.svg
 report.html
@@ -94,10 +103,10 @@ tokens-small.svg" ] || complain "wrote $(ls "$figures")"
 for text in 'lmu/adamw' 'kneser-ney' '>16M<' 'training text (tokens)' 'held-out loss (bits per byte)'; do
     grep -qF -- "$text" "$figures/tokens-small.svg" || complain "'$text' is not in tokens-small.svg"
 done
-grep -qF 'lmu/adamw over transformer/adamw' "$figures/efficiency.svg" || complain "no pair in efficiency.svg"
+grep -qF 'lmu/adamw over transformer/adamw' "$figures/efficiency-small.svg" || complain "no pair in efficiency-small.svg"
 grep -qF '<td class="word">&lt;a&gt; &amp; &quot;b&quot;</td>' "$figures/report.html" || complain "the page lacks a size's name"
 grep -qF 'a &amp; b, 2 threads, f32' "$figures/report.html" || complain "the page lacks a machine's name"
-[ "$(grep -c '<svg' "$figures/report.html")" = 5 ] || complain "the page has $(grep -c '<svg' "$figures/report.html") pictures, not 5"
+[ "$(grep -c '<svg' "$figures/report.html")" = 6 ] || complain "the page has $(grep -c '<svg' "$figures/report.html") pictures, not 6"
 grep -oE " id=['\"][^'\"]*" "$figures/report.html" | sort | uniq -d | grep -q . && complain "two things of one name on the page"
 grep -oE "(src|href|url)(=['\"]|\()[^#]{1,40}" "$figures/report.html" | grep -v 'xlink=' | grep -q . &&
     complain "the page leads elsewhere: $(grep -oE "(src|href|url)(=['\"]|\()[^#]{1,40}" "$figures/report.html" | head -3)"
@@ -127,7 +136,7 @@ sed "s|\"corpus\":\"books\"|\"corpus\":\"\`touch $traps/corpus\` 'x' @m\"|; s|\"
 cat "$work/other.jsonl" >>"$results"
 works study plot "$results" --out "$work/named"
 [ -z "$(ls "$traps")" ] || complain "a name was run: $(ls "$traps")"
-grep -qF '>lmu%s %n/adamw over transformer@m \/adamw<' "$work/named/books-efficiency.svg" || complain "a name in a tick is spoilt"
+grep -qF '>lmu%s %n/adamw over transformer@m \/adamw<' "$work/named/books-efficiency-small.svg" || complain "a name in a tick is spoilt"
 grep -qF ", corpus \`touch $traps/corpus\` 'x' @m<" "$work/named/"*touch*flops.svg || complain "a corpus's name is spoilt"
 results=$whole
 

@@ -184,6 +184,23 @@ static void busy_machine(void **state)
         }
 }
 
+/* Another shape at another budget, as tuning may choose it, may take another time. */
+static void changed_shape(void **state)
+{
+    (void)state;
+    Results results = {0};
+    SeriesList series;
+    Pair pair;
+    add_pair(&results, 4, 2, 5);
+    results.list[1].seconds *= 1.5;
+    results.list[1].flops_token *= 1.4;
+    measure(&results, 0, &series, &pair);
+    assert_null(pair.untimed);
+    assert_int_equal(pair.pace[0].runs, 1);
+    series_free(&series);
+    results_free(&results);
+}
+
 static void other_size(void **state)
 {
     (void)state;
@@ -295,7 +312,7 @@ int main(void)
         cmocka_unit_test(reach),        cmocka_unit_test(shifted),        cmocka_unit_test(between_points),
         cmocka_unit_test(open_ends),    cmocka_unit_test(not_determined), cmocka_unit_test(other_machine),
         cmocka_unit_test(busy_machine), cmocka_unit_test(other_size),     cmocka_unit_test(covers),
-        cmocka_unit_test(other_shapes),
+        cmocka_unit_test(other_shapes), cmocka_unit_test(changed_shape),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
