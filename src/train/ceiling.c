@@ -45,7 +45,7 @@ lmu_status product_ceiling(Backend *backend, double *flops)
     ceiling_operand(backend, N * K, numbers, c, b);
     double seconds[CEILING_RUNS], start = machine_seconds();
     int runs = 0;
-    while (runs == 0 || (runs < CEILING_RUNS && machine_seconds() - start < (runs < 3 ? 2 : 0.5))) {
+    while (runs == 0 || (runs < CEILING_RUNS && machine_seconds() - start < (runs < 3 ? 2 : 0.25))) {
         double before = machine_seconds();
         KERNEL(backend, product, &product, (Array){a, half}, (Array){b, half}, NULL, array_of(c));
         seconds[runs++] = machine_seconds() - before;
