@@ -54,7 +54,15 @@ Style style_of(const StudyFit *fit, const Series *series)
 
 int text_extent(const char *text)
 {
-    return 8 * (int)strlen(text); /* at 14 points a letter takes 7 to 8, and none of several bytes more */
+    return 8 * (int)strlen(text); /* at 14 points a letter takes 7 to 8, and one of several bytes no more than these */
+}
+
+static bool has_size(const Series *series, const char *size)
+{
+    for (size_t i = 0; i < series->cells; i++)
+        if (strcmp(series->cell[i].size, size) == 0)
+            return true;
+    return false;
 }
 
 Key key_of(const Picture *picture, bool counts)
@@ -62,7 +70,8 @@ Key key_of(const Picture *picture, bool counts)
     int widest = 0, entries = 0;
     for (size_t i = 0; i < picture->fit->series.count; i++) {
         const Series *series = &picture->fit->series.list[i];
-        if (strcmp(series->corpus, picture->corpus) != 0 || (series->counts && !counts))
+        bool drawn = series->counts ? counts : !picture->size || has_size(series, picture->size);
+        if (!drawn || strcmp(series->corpus, picture->corpus) != 0)
             continue;
         widest = text_extent(series->label) > widest ? text_extent(series->label) : widest;
         entries++;
