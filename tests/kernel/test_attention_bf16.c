@@ -139,7 +139,7 @@ static void check_table(const char *name, const Kernels *table)
 {
     int broken = 0;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-        for (int threads = 1; threads <= 2; threads++)
+        for (int threads = THREADS_LEAST; threads <= 2; threads++)
             for (int half = 0; half <= 1; half++)
                 broken += check_case(name, table, &cases[i], threads, half);
     assert_int_equal(broken, 0);

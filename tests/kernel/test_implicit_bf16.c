@@ -107,7 +107,7 @@ static void check_table(const char *name, const Kernels *table)
 {
     int broken = 0;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-        for (int threads = 1; threads <= 2; threads++) {
+        for (int threads = THREADS_LEAST; threads <= 2; threads++) {
             Backend *plain, *fast;
             backends_open(table, threads, &plain, &fast);
             Outcome wanted = run(plain, &cases[i]), got = run(fast, &cases[i]), again = run(fast, &cases[i]);
