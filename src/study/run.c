@@ -222,11 +222,8 @@ static void study_run_close(StudyRun *s)
     free(s->logs);
     if (s->lock >= 0)
         close(s->lock);
-    if (s->results_lock >= 0) {
-        if (lseek(s->results_lock, 0, SEEK_END) == 0) /* nothing came of it */
-            unlink(s->request->results);
+    if (s->results_lock >= 0)
         close(s->results_lock);
-    }
 }
 
 lmu_status study_run(const StudyRequest *request)
