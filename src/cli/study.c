@@ -81,7 +81,7 @@ static void print_cell(const Cell *cell, const Results *results)
 {
     char count[32];
     printf("%-20s %-6s %-8s %5lld %5lld %9s", cell->model, cell->size, cell->optimizer, (long long)cell->seed,
-           (long long)(cell->order ? 0 : cell->config.dim),
+           (long long)(cell->order || cell->fault ? 0 : cell->config.dim),
            format_count((double)cell->non_embedding, count, sizeof count));
     size_t first = (size_t)(cell->budget - cell->grid->budget);
     for (size_t b = 0; b < cell->grid->budgets; b++) {
@@ -128,7 +128,7 @@ static lmu_status print_table(const Study *study, const StudyOptions *o, const c
     ATTEMPT(plan_open(study, &(StudyPart){&o->grid, &o->model}, &results, &plan));
     plan_count(&plan, &results, &done, &all);
     double left = plan_left(study, &plan, &results, &unknown);
-    printf("%s\n%zu of %zu runs are done (. to do, ? to be tuned first)", study->title, done, all);
+    printf("%s\n%zu of %zu runs are done (. to do, ? to be tuned first, none: no such model)", study->title, done, all);
     if (done < all)
         printf(", about %s left", format_duration(left, time, sizeof time));
     if (unknown > 0)

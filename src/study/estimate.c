@@ -166,6 +166,8 @@ double plan_left(const Study *study, const Plan *plan, const Results *results, s
         Speed speed = speed_of(cell);
         size_t missing;
         double tokens = tokens_left(study, plan, i, results, &missing);
+        if (cell->fault)
+            continue;
         if (missing > 0 && !cell->order && !speed_known(results, cell, threads, &speed))
             *unknown += missing;
         else if (missing > 0)

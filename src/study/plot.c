@@ -272,7 +272,8 @@ static lmu_status draw_size(const StudyFit *fit, const char *corpus, const char 
         TRY(figure_add(
             out, &picture, ratios_script, "efficiency",
             "How many times the model's tokens the baseline needs to reach the model's loss: geometric mean over "
-            "budgets of 1, 2 and 3 million tokens, with the 95% interval. An open mark is a bound, where the "
+            "budgets of 1, 2 and 3 million tokens, with the 95% interval. An open mark, or a cross, is a bound, where "
+            "the "
             "baseline's measured curve does not reach; an arrow means that the interval has no end."));
     picture.title = picture_title(fit, corpus, "Loss over training text", size);
     return figure_add(

@@ -33,7 +33,7 @@ Style style_of(const StudyFit *fit, const Series *series);
 /* The key is below the drawing, in so many columns. */
 void picture_begin(FILE *out, int width, int height, const char *title, int columns);
 
-/* Width of text in a picture, about; never too little. */
+/* Width of text in a picture, about. */
 int text_extent(const char *text);
 
 /* The key of the picture's models, and of its counts if `counts`: its columns, and its height. */

@@ -131,10 +131,11 @@ static void say_left(StudyRun *s)
 
 static lmu_status refuse_untuned(const Cell *cell)
 {
-    return error_set(LMU_USAGE,
-                     "grid %s: %s %s with %s rests on grid %s, whose runs of it are not all done, or all of whose "
-                     "runs of it diverged: run that grid too, or vary other settings in it",
-                     cell->grid->name, cell->model, cell->size, cell->optimizer, cell->grid->tuned_by);
+    return error_set(
+        LMU_USAGE,
+        "grid %s: %s %s with %s rests on grid %s, whose runs of it are not all done, or are none, or all of "
+        "which diverged: run that grid too, with this model, or vary other settings in it",
+        cell->grid->name, cell->model, cell->size, cell->optimizer, cell->grid->tuned_by);
 }
 
 static lmu_status refuse_faulty(const StudyRun *s, const Cell *cell)
@@ -169,12 +170,22 @@ static bool in_plan(const Plan *plan, const StudyGrid *grid)
     return false;
 }
 
+/* Whether the plan has runs that may tune the cell. */
+static bool is_tuned_by(const Plan *plan, const Cell *cell)
+{
+    for (size_t i = 0; i < plan->cells; i++)
+        if (strcmp(plan->cell[i].grid->name, cell->grid->tuned_by) == 0 &&
+            strcmp(plan->cell[i].model, cell->model) == 0 && strcmp(plan->cell[i].optimizer, cell->optimizer) == 0)
+            return true;
+    return false;
+}
+
 /* What no run of the rest can mend is better said before hours of it. */
 static lmu_status check_plan(const StudyRun *s)
 {
     for (size_t i = 0; i < s->plan.cells; i++) {
         const Cell *cell = &s->plan.cell[i];
-        if (!cell->tuned && !in_plan(&s->plan, study_grid(s->study, cell->grid->tuned_by)))
+        if (!cell->tuned && !is_tuned_by(&s->plan, cell))
             return refuse_untuned(cell);
         if (cell->tuned && cell->fault)
             return refuse_faulty(s, cell);
@@ -236,8 +247,7 @@ lmu_status study_run(const StudyRequest *request)
     ATTEMPT(open_directories(&s)); /* and locked, before results are read */
     ATTEMPT(results_read(request->results, &s.results));
     ATTEMPT(make_plan(&s));
-    if (!request->estimate)
-        ATTEMPT(check_plan(&s));
+    ATTEMPT(check_plan(&s));
     ATTEMPT(open_corpora(&s));
     ATTEMPT(study_measure(&s));
     say_left(&s);

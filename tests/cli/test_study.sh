@@ -112,7 +112,7 @@ jq '.settings.clip = 0 | .grids[0].vary.learning_rate = [10] | .settings.warmup 
     "$work/study.json" >"$work/changed.json"
 works study run "$work/changed.json" --out "$work/wild" --corpus "words=$work/data" --grid tuning
 said "diverged"
-fails 2 "or all of whose runs of it diverged" study run "$work/changed.json" --out "$work/wild" --corpus "words=$work/data"
+fails 2 "or all of which diverged" study run "$work/changed.json" --out "$work/wild" --corpus "words=$work/data"
 
 # Two at a time would do everything twice.
 "$lmu" study run "$work/study.json" --out "$work/first" --results "$work/shared.jsonl" --corpus "words=$work/data" >/dev/null 2>&1 </dev/null &
@@ -218,8 +218,13 @@ said "ablation, tuned by tuning" "  none  theta 8  (none: theta has 3 values for
 works study fit "$work/whole/results.jsonl" --study "$work/edited.json" --resamples 10
 # Where it hangs on what is tuned, that is awaited.
 jq '.grids[0].vary = {"layers": [1, 3]} | .grids[2].variants["theta 8"].theta = [8, 9, 10]' "$work/study.json" >"$work/edited.json"
+works study run "$work/edited.json" --out "$work/fault" --corpus "words=$work/data" --estimate
 works study run "$work/edited.json" --out "$work/fault" --corpus "words=$work/data" --grid tuning --model lmu
 works study show "$work/edited.json" --out "$work/fault"
+said "ablation, tuned by tuning" "  theta 8"
+# A model that the tuning grid does not have.
+jq '.grids[0].models = ["transformer"]' "$work/study.json" >"$work/edited.json"
+refuse 2 "lmu 2k with adamw rests on grid tuning" study run "$work/edited.json" --out "$work/unturned" --corpus "words=$work/data"
 echo '{"id": 3}' >"$work/bad.jsonl"
 echo "my notes" >"$work/notes"
 refuse 1 "notes: holds something else than the results of a study" study run "$work/study.json" --out "$work/none" --results "$work/notes" --corpus "words=$work/data"
