@@ -7,7 +7,7 @@ import tempfile
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "common"))
-from mixed_text import END, compare, edge_cases, mixed, run
+from mixed_text import END, code_points, compare, edge_cases, mixed, run
 
 def train_theirs(files, size):
     theirs = Tokenizer(models.BPE())
@@ -22,7 +22,6 @@ def main(folder):
     learnt, mix = os.path.join(folder, "learnt.txt"), mixed(2, 5_500_000)
     with open(learnt, "w", encoding="utf-8", newline="") as file:
         file.write(mixed(1, 3_000_000).replace("\0", ""))  # text files hold no NUL; encode takes any
-    codes = "".join(f"{chr(c)}a{chr(c)}1 {chr(c)}" for c in range(0x110000) if not 0xD800 <= c < 0xE000)
     counts = {}
     for size in (4096, 300):
         ours = os.path.join(folder, f"ours-{size}.json")
@@ -33,7 +32,7 @@ def main(folder):
         counts[size] = compare(ours, theirs, mix if size > 300 else mix[:500_000], f"mixed text, our vocabulary of {size}")
     ours, theirs = os.path.join(folder, "ours-4096.json"), Tokenizer.from_file(os.path.join(folder, "ours-4096.json"))
     compare(ours, theirs, mix[:1_000_000], "mixed text with special tokens", specials=True)
-    compare(ours, theirs, codes, "every code point")
+    compare(ours, theirs, code_points(), "every code point")
     for number, text in enumerate(edge_cases()):
         compare(ours, theirs, text, f"edge case {number} {text[:20]!r}")
         if END in text:

@@ -72,6 +72,12 @@ def mixed(seed, size):
     return "".join(parts)
 
 
+def code_points():
+    """Every code point before and after letters, digits and white space; of planes without characters, and of those for private use, every 16th."""
+    codes = [c for c in range(0x110000) if c < 0x40000 or c >> 16 == 0xE or c % 16 == 15]
+    return "".join(f"{chr(c)}a{chr(c)}1 {chr(c)}" for c in codes if not 0xD800 <= c < 0xE000)
+
+
 def edge_cases():
     yield ""
     for space in SPACES:
