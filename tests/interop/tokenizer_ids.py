@@ -51,7 +51,7 @@ def main(folder):
     data = os.path.join(folder, "data")
     run("prepare", learnt, "--tokenizer", foreign, "--out", data)
     compare(os.path.join(data, "tokenizer.json"), theirs, mix[:200_000], "their vocabulary, written again by us")
-    print(f"{len(mix.encode()):,} bytes of mixed text and every code point: the same ids "
+    print(f"{len(mix.encode()):,} bytes of mixed text, and code points of every plane: the same ids "
           f"({counts[4096]:,} tokens with our vocabulary of 4096, {theirs_count:,} with theirs)")
 
 
