@@ -16,7 +16,7 @@ static const Field fields[] = {
     FIELD_FLAG_OF(PlanOptions, plan, "false", "print the plan of memory in training instead"),
     FIELD_COUNT_OF(PlanOptions, batch, "0", 0, 1 << 20, "windows", "windows in one step; 0: as the run has it"),
     FIELD_COUNT_OF(PlanOptions, micro_batch, "0", 0, 1 << 20, "windows",
-                   "windows worked on at a time; 0: as the run has it, or about 4,096 tokens"),
+                   "windows worked on at a time; 0: as the run has it, or about 2,048 tokens"),
     FIELD_COUNT_OF(PlanOptions, length, "0", 0, 1 << 24, "tokens",
                    "length of a training window; 0: as the run has it, or 256"),
     FIELD_CHOICE_OF(PlanOptions, recompute, "auto", "auto|yes|no",

@@ -46,15 +46,39 @@ static double run_loss(const Result *run, const uint8_t *part)
 typedef struct SeedSet {
     int64_t *seed;
     size_t count;
+    double deviation; /* of the logarithm of a budget's loss with one seed, stretched; 0: no budget has several */
     uint64_t key;
 } SeedSet;
+
+/* How far the mean of drawn seeds is from the mean of all is stretched to what Student's distribution asks for: few seeds tell little
+ * of how much seeds differ. */
+static double seeds_stretch(size_t runs)
+{
+    return gsl_cdf_tdist_Pinv(0.975, (double)(runs - 1)) / gsl_cdf_ugaussian_Pinv(0.975);
+}
+
+/* What one seed leaves open is known from the budgets that have several. They share them, so that many budgets tell no more of how much
+ * seeds differ than the one that has most. */
+static double seeds_deviation(const SeriesCell *cell, size_t cells)
+{
+    double squares = 0;
+    size_t freedoms = 0, most = 1;
+    for (size_t i = 0; i < cells; i++) {
+        for (size_t j = 0; j < cell[i].runs; j++)
+            squares += pow(log(cell[i].run[j]->bits_per_byte / cell[i].loss), 2);
+        freedoms += cell[i].runs - 1;
+        most = cell[i].runs > most ? cell[i].runs : most;
+    }
+    return freedoms > 0 ? sqrt(squares / (double)freedoms) * seeds_stretch(most) : 0;
+}
 
 static lmu_status seeds_collect(Arena *arena, const SeriesCell *cell, size_t cells, uint64_t key, SeedSet *out)
 {
     size_t runs = 0;
     for (size_t i = 0; i < cells; i++)
         runs += cell[i].runs;
-    *out = (SeedSet){.seed = arena_alloc(arena, runs, sizeof *out->seed), .key = key};
+    *out = (SeedSet){
+        .seed = arena_alloc(arena, runs, sizeof *out->seed), .deviation = seeds_deviation(cell, cells), .key = key};
     if (!out->seed)
         return LMU_MEMORY;
     for (size_t i = 0; i < cells; i++)
@@ -68,15 +92,9 @@ static lmu_status seeds_collect(Arena *arena, const SeriesCell *cell, size_t cel
     return LMU_OK;
 }
 
-/* How far the mean of drawn seeds is from the mean of all is stretched to what Student's distribution asks for: few seeds tell little
- * of how much seeds differ. */
-static double seeds_stretch(size_t runs)
-{
-    return gsl_cdf_tdist_Pinv(0.975, (double)(runs - 1)) / gsl_cdf_ugaussian_Pinv(0.975);
-}
-
 /* The cell's loss on drawn parts, by drawn seeds. One sequence of seeds is drawn for all budgets of a series and size, and each
- * takes the first n - 1 that it has a run of: the same ones, where no run is missing. loss: room for the runs. */
+ * takes the first n - 1 that it has a run of: the same ones, where no run is missing. Budgets of one seed deviate together. loss: room
+ * for the runs. */
 static double cell_loss(const SeriesCell *cell, const uint8_t *part, const SeedSet *seeds, size_t resample,
                         double stretch, double *loss)
 {
@@ -86,7 +104,7 @@ static double cell_loss(const SeriesCell *cell, const uint8_t *part, const SeedS
         all += loss[i] = run_loss(cell->run[i], part);
     all /= (double)cell->runs;
     if (cell->runs < 2)
-        return all;
+        return all * exp(seeds->deviation * random_normal(key, 0));
     for (uint64_t draw = 0, taken = 0; taken + 1 < cell->runs; draw++) {
         int64_t seed = seeds->seed[random_below(key, draw, seeds->count)];
         for (size_t i = 0; i < cell->runs; i++)

@@ -207,19 +207,37 @@ static lmu_status times_note(StudyFit *fit)
                     : LMU_OK;
 }
 
-/* An interval over one seed is an interval over the text alone. */
+/* Whether a budget of the cell's size has several seeds. */
+static bool has_seeds(const Series *series, const SeriesCell *cell)
+{
+    bool has = false;
+    for (size_t i = 0; i < series->cells; i++)
+        has |= series->cell[i].runs > 1 && strcmp(series->cell[i].size, cell->size) == 0;
+    return has;
+}
+
+/* An interval over one seed is an interval over the text alone, but where other budgets tell how much seeds differ. */
 static lmu_status seeds_note(StudyFit *fit)
 {
-    size_t single = 0, cells = 0;
-    for (size_t i = 0; i < fit->series.count; i++)
-        for (size_t j = 0; !fit->series.list[i].counts && j < fit->series.list[i].cells; j++, cells++)
-            single += fit->series.list[i].cell[j].runs == 1;
-    return single
-               ? series_note(&fit->series,
-                             "of %zu losses %zu rest on one seed: their intervals, and those of ratios with them, tell "
-                             "what hangs on the held-out text, not what another seed would change",
-                             cells, single)
-               : LMU_OK;
+    size_t single = 0, borrowed = 0, cells = 0;
+    for (size_t i = 0; i < fit->series.count; i++) {
+        const Series *series = &fit->series.list[i];
+        for (size_t j = 0; !series->counts && j < series->cells; j++, cells++) {
+            bool one = series->cell[j].runs == 1, known = has_seeds(series, &series->cell[j]);
+            single += one && !known;
+            borrowed += one && known;
+        }
+    }
+    if (single)
+        TRY(series_note(&fit->series,
+                        "of %zu losses %zu rest on one seed: their intervals, and those of ratios with them, tell "
+                        "what hangs on the held-out text, not what another seed would change",
+                        cells, single));
+    return borrowed ? series_note(&fit->series,
+                                  "of %zu losses %zu rest on one seed where other budgets of the size have several: "
+                                  "their intervals are as wide as seeds differ there",
+                                  cells, borrowed)
+                    : LMU_OK;
 }
 
 static bool is_planned(const Plan *plan, const Result *run)

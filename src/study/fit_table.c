@@ -181,11 +181,30 @@ static const char *budgets_text(Arena *arena, const Pair *pair)
     return text && !*text ? "none" : text;
 }
 
-/* Of one size's name the widths are the nearest that there are, and the models differ a little. */
+static void widen(int64_t span[2], const SeriesCell *cell)
+{
+    int64_t count = cell->run[0]->non_embedding;
+    span[0] = count < span[0] ? count : span[0];
+    span[1] = count > span[1] ? count : span[1];
+}
+
+static const char *span_text(Arena *arena, const int64_t span[2])
+{
+    const char *low = count_text(arena, (double)span[0]), *high = count_text(arena, (double)span[1]);
+    if (!low || !high || strcmp(low, high) == 0)
+        return low && high ? low : NULL;
+    return arena_printf(arena, "%s to %s", low, high);
+}
+
+/* Of one size's name the widths are the nearest that there are, and the models differ a little, as do a model's budgets. */
 static const char *parameters_text(Arena *arena, const Pair *pair)
 {
-    const char *a = count_text(arena, (double)pair->ratio[0].a->run[0]->non_embedding);
-    const char *b = count_text(arena, (double)pair->curve[0].run[0]->non_embedding);
+    int64_t of_a[2] = {INT64_MAX, 0}, of_b[2] = {INT64_MAX, 0};
+    for (size_t i = 0; i < pair->ratios; i++)
+        widen(of_a, pair->ratio[i].a);
+    for (size_t i = 0; i < pair->points; i++)
+        widen(of_b, &pair->curve[i]);
+    const char *a = span_text(arena, of_a), *b = span_text(arena, of_b);
     return a && b ? arena_printf(arena, "%s, %s", a, b) : NULL;
 }
 

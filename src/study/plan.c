@@ -345,7 +345,7 @@ static bool scores_carried(const Study *study, const char *name)
 const Result *plan_result(const Study *study, const Cell *cell, size_t budget, const Results *results)
 {
     const Result *own = results_find(results, cell->id[budget], cell->grid->name);
-    for (size_t i = 0; !own && i < results->count; i++) {
+    for (size_t i = results->count; !own && i-- > 0;) { /* the newest */
         const Result *r = &results->list[i];
         if (strcmp(r->id, cell->id[budget]) == 0 &&
             (!cell->grid->carried || isfinite(r->carried) || scores_carried(study, r->grid)))

@@ -17,23 +17,26 @@ typedef struct HeldOut {
     Tokenizer *tokenizer;
 } HeldOut;
 
-static lmu_status open_in(const StudyCorpus *corpus, const char *name, Shard *shard)
+/* A text of the corpus, which must be of its tokenizer. */
+static lmu_status open_in(const StudyCorpus *corpus, const char *name, const Tokenizer *tokenizer, Shard *shard)
 {
     char *path = path_join(corpus->directory, name);
     if (!path)
         return error_set(LMU_MEMORY, "no memory for a path");
     lmu_status status = shard_open(path, shard);
+    if (status == LMU_OK)
+        status = shard_require_tokenizer(shard, path, tokenizer_hash(tokenizer));
     free(path);
     return status;
 }
 
 static lmu_status held_out_open(const StudyCorpus *corpus, HeldOut *held)
 {
-    TRY(open_in(corpus, PREPARE_VALID, &held->text));
     char *path = path_join(corpus->directory, PREPARE_TOKENIZER);
     lmu_status status = path ? tokenizer_open(path, &held->tokenizer) : error_set(LMU_MEMORY, "no memory for a path");
     free(path);
-    return status;
+    TRY(status);
+    return open_in(corpus, PREPARE_VALID, held->tokenizer, &held->text);
 }
 
 static void held_out_close(HeldOut *held)
@@ -114,7 +117,7 @@ lmu_status study_count(StudyRun *s, const Cell *cell, const StudyCorpus *corpus,
     lmu_status status;
     double before = machine_seconds();
     ATTEMPT(held_out_open(corpus, &held));
-    ATTEMPT(open_in(corpus, PREPARE_TRAIN, &train));
+    ATTEMPT(open_in(corpus, PREPARE_TRAIN, held.tokenizer, &train));
     ATTEMPT(windows_open(&train, cell->train.length, (uint64_t)cell->seed, &windows));
     int64_t samples = (budget + cell->train.length - 1) / cell->train.length;
     ATTEMPT(ngram_train(&windows, samples, (int)cell->order, &s->progress, &model));

@@ -159,8 +159,10 @@ static lmu_status run_add(SeriesList *list, const Result *run)
     TRY(size_check(series, run));
     TRY(cell_of(series, run, &cell));
     for (size_t i = 0; i < cell->runs; i++)
-        if (cell->run[i]->seed == run->seed) /* the same run in another grid: runs_choose leaves no other */
+        if (cell->run[i]->seed == run->seed) { /* the same run in another grid: runs_choose leaves no other */
+            cell->run[i] = run;
             return LMU_OK;
+        }
     TRY(memory_grow(&cell->run, &cell->capacity, cell->runs + 1, sizeof *cell->run, "runs"));
     cell->run[cell->runs++] = run;
     list->runs++;

@@ -5,12 +5,20 @@
 #include "base/memory.h"
 #include "study/planner.h"
 
-static double size_of(const Study *study, const char *size)
+/* How far apart two sizes are in ratio; infinite: one is given by parameters and one by width. */
+static double sizes_apart(const Study *study, const char *a, const char *b)
 {
-    return json_number_value(json_object_get(study_member(study, "sizes", size), "non_embedding"));
+    static const char *const keys[] = {"non_embedding", "dim"};
+    for (size_t i = 0; i < 2; i++) {
+        double x = json_number_value(json_object_get(study_member(study, "sizes", a), keys[i]));
+        double y = json_number_value(json_object_get(study_member(study, "sizes", b), keys[i]));
+        if (x > 0 && y > 0)
+            return fabs(log(x / y));
+    }
+    return INFINITY;
 }
 
-/* Of the sizes that the grid has, the one nearest in ratio. */
+/* Of the sizes that the grid has, the one nearest in ratio; of some as near the first. */
 static const char *nearest_size(const Study *study, const StudyGrid *grid, const char *size)
 {
     const char *best = NULL;
@@ -19,8 +27,7 @@ static const char *nearest_size(const Study *study, const StudyGrid *grid, const
     json_t *name;
     json_array_foreach((json_t *)grid->sizes, index, name) {
         const char *there = json_string_value(name);
-        double target = size_of(study, size), have = size_of(study, there);
-        double apart = target > 0 && have > 0 ? fabs(log(have / target)) : 0;
+        double apart = sizes_apart(study, size, there);
         if (strcmp(there, size) == 0)
             return there;
         if (!best || apart < least) {

@@ -12,7 +12,7 @@ static const Field fields[] = {
     FIELD_COUNT_OF(TrainConfig, length, "256", 1, 1 << 24, "tokens", "length of a training window"),
     FIELD_COUNT_OF(TrainConfig, batch, "16", 1, 1 << 20, "windows", "windows in one step"),
     FIELD_COUNT_OF(TrainConfig, micro_batch, "0", 0, 1 << 20, "windows",
-                   "windows worked on at a time, their gradients added up; 0: about 4,096 tokens"),
+                   "windows worked on at a time, their gradients added up; 0: about 2,048 tokens"),
     FIELD_FLAG_OF(TrainConfig, recompute, "false",
                   "keep the values at the borders of blocks alone for the backward pass and compute the rest again: "
                   "less memory, more time, the same numbers to the bit"),

@@ -113,6 +113,15 @@ static void say_machine(const Trainer *t)
                  format_count((double)params_non_embedding(t->model->params), b, sizeof b));
 }
 
+static void warn_second_pass(const Trainer *t, double left)
+{
+    double whole = (double)(t->windows.count * t->config->length);
+    if (graph_observes(t->graph) && ((double)t->at.step + left) * (double)trainer_step_tokens(t) > 1.001 * whole)
+        progress_say(t->progress,
+                     "warning: in a second pass the n-gram table knows what the text goes on with, and the "
+                     "model comes to rely on it: train for one pass, or without --ngram-slots");
+}
+
 static void say_outlook(const Trainer *t, double step_seconds)
 {
     char needed[32], there[32], training[32], evaluating[32], step[32], pass[32];
@@ -131,18 +140,17 @@ static void say_outlook(const Trainer *t, double step_seconds)
     progress_say(t->progress, "%s%.0f steps of %s tokens: %.3g passes over %s tokens",
                  t->config->time > 0 ? "about " : "", left, format_count(step_tokens, step, sizeof step),
                  left * step_tokens / whole, format_count(whole, pass, sizeof pass));
-    if (graph_observes(t->graph) && ((double)t->at.step + left) * step_tokens > 1.001 * whole)
-        progress_say(t->progress,
-                     "warning: in a second pass the n-gram table knows what the text goes on with, and the "
-                     "model comes to rely on it: train for one pass, or without --ngram-slots");
+    warn_second_pass(t, left);
 }
 
 lmu_status trainer_outlook(Trainer *t)
 {
     double step_seconds;
     t->ceiling = t->request->ceiling;
-    if (t->ceiling > 0)
+    if (t->ceiling > 0) { /* what is said has been measured before */
+        warn_second_pass(t, (double)(t->total_steps - t->at.step));
         return LMU_OK;
+    }
     say_machine(t);
     lanes_say(t);
     TRY(product_ceiling(t->backend, &t->ceiling));

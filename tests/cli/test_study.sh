@@ -41,7 +41,7 @@ jq -e 'select(.grid == "core" and .model != "counts") | .settings.learning_rate 
 jq -se 'map(select(.model == "lmu" and .grid == "core" and .size == "2k" and .budget == 3000))[0] as $core
     | map(select(.model == "lmu" and .grid == "tuning" and .settings.learning_rate == 0.01))[0] as $tuning
     | map(select(.variant == "as it is" and .seed == 0))[0] as $ablation
-    | $core.id == $tuning.id and $core.id == $ablation.id and $core.nats == $tuning.nats and $ablation.seconds == $tuning.seconds' \
+    | $core.id == $tuning.id and $core.id == $ablation.id and $core.nats == $tuning.nats and $ablation.seconds == $core.seconds' \
     "$work/whole/results.jsonl" >/dev/null || complain "study run: a run that three grids share was not done once"
 jq -se 'map(select(.grid == "core") | (.nats * 1e9 | round)) | length == (unique | length)' "$work/whole/results.jsonl" >/dev/null ||
     complain "study run: two runs of the core have one loss"

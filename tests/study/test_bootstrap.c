@@ -174,6 +174,33 @@ static void seeds_vary(void **state)
     results_free(&results);
 }
 
+/* Budgets of one seed vary as much as those do that have several, and all alike; of another size, or of a series without, not at all. */
+static void seeds_lent(void **state)
+{
+    (void)state;
+    static const double loss[] = {3.9, 4.0, 4.1};
+    Results results = {0};
+    SeriesList series;
+    for (int i = 0; i < 3; i++)
+        add_run(&results, "lmu", "small", 1000, i, loss[i], 0);
+    add_run(&results, "lmu", "small", 2000, 0, 3.8, 0);
+    add_run(&results, "lmu", "small", 4000, 0, 3.5, 0);
+    add_run(&results, "lmu", "large", 4000, 0, 3, 0)->non_embedding *= 8;
+    collect(&results, &series);
+    must(bootstrap_draw(&series, 4000, 0));
+    const SeriesCell *two = series_cell(series.list, "small", 2000), *four = series_cell(series.list, "small", 4000);
+    const SeriesCell *large = series_cell(series.list, "large", 4000);
+    double squares = 0;
+    for (int r = 0; r < 4000; r++) {
+        squares += pow(log(two->draw[r] / two->loss), 2) / 4000;
+        assert_near(two->draw[r] / two->loss, four->draw[r] / four->loss, 1e-12);
+        assert_near(large->draw[r], large->loss, 1e-12);
+    }
+    assert_near(sqrt(squares), 4.30265273 / 1.95996398 * 0.025, 0.05); /* t at two degrees of freedom */
+    series_free(&series);
+    results_free(&results);
+}
+
 static void reproducible(void **state)
 {
     (void)state;
@@ -198,8 +225,9 @@ static void reproducible(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(which_runs), cmocka_unit_test(settings_change), cmocka_unit_test(refused),
-        cmocka_unit_test(covers),     cmocka_unit_test(seeds_vary),      cmocka_unit_test(reproducible),
+        cmocka_unit_test(which_runs),   cmocka_unit_test(settings_change), cmocka_unit_test(refused),
+        cmocka_unit_test(covers),       cmocka_unit_test(seeds_vary),      cmocka_unit_test(seeds_lent),
+        cmocka_unit_test(reproducible),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
