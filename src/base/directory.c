@@ -134,8 +134,8 @@ static void directory_sync(const char *path)
 
 static void directory_sync_parent(const char *path)
 {
-    char *parent = path_join(path, "..");
-    if (parent)
+    char *parent;
+    if (path_join(path, "..", &parent) == LMU_OK)
         directory_sync(parent);
     free(parent);
 }

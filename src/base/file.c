@@ -268,14 +268,12 @@ bool file_is_directory(const char *path)
     return stat(path, &about) == 0 && S_ISDIR(about.st_mode);
 }
 
-char *path_join(const char *directory, const char *name)
+lmu_status path_join(const char *directory, const char *name, char **path)
 {
     size_t length = strlen(directory);
     const char *slash = length && directory[length - 1] != '/' ? "/" : "";
-    char *path;
-    if (asprintf(&path, "%s%s%s", directory, slash, name) < 0) {
-        error_set(LMU_MEMORY, "no memory for a file name");
-        return NULL;
-    }
-    return path;
+    if (asprintf(path, "%s%s%s", directory, slash, name) >= 0)
+        return LMU_OK;
+    *path = NULL;
+    return error_set(LMU_MEMORY, "no memory for a file name");
 }

@@ -54,7 +54,7 @@ void directory_list_free(char **names);
 lmu_status directory_replace(const char *fresh, const char *path);
 lmu_status directory_remove(const char *path); /* with all it holds; fine if it is not there */
 
-/* "a/b" in malloc'ed memory; NULL when there is none. */
-char *path_join(const char *directory, const char *name);
+/* "a/b" in malloc'ed memory; LMU_MEMORY, and *path is NULL, where there is none. */
+lmu_status path_join(const char *directory, const char *name, char **path);
 
 #endif

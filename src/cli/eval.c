@@ -70,8 +70,7 @@ static bool ends_with(const char *text, const char *end)
 
 static lmu_status open_shard(Evaluating *e, const char *path)
 {
-    TRY(shard_open(path, &e->text));
-    return shard_require_tokenizer(&e->text, path, tokenizer_hash(e->engine.tokenizer));
+    return shard_open_with(path, tokenizer_hash(e->engine.tokenizer), &e->text);
 }
 
 static lmu_status open_text(Evaluating *e)
@@ -79,10 +78,9 @@ static lmu_status open_text(Evaluating *e)
     const EvalOptions *o = e->options;
     if (ends_with(o->data, ".bin"))
         return open_shard(e, o->data);
-    char *prepared = path_join(o->data, PREPARE_VALID);
-    if (!prepared)
-        return error_set(LMU_MEMORY, "no memory for a path");
+    char *prepared;
     lmu_status status;
+    TRY(path_join(o->data, PREPARE_VALID, &prepared));
     if (file_exists(prepared))
         status = open_shard(e, prepared);
     else

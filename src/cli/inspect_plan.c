@@ -249,10 +249,11 @@ static lmu_status print_plan_json(const Model *model, const Planned *planned, bo
 static lmu_status read_configuration(const char *run, ModelConfig *config)
 {
     if (file_is_directory(run) || !file_exists(run)) {
-        char *directory;
+        char *directory, *path;
         TRY(checkpoint_find(run, &directory));
-        char *path = path_join(directory, "config.json");
-        lmu_status status = path ? model_config_read(path, config) : LMU_MEMORY;
+        lmu_status status = path_join(directory, "config.json", &path);
+        if (status == LMU_OK)
+            status = model_config_read(path, config);
         free(path);
         free(directory);
         return status;

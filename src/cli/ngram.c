@@ -48,12 +48,9 @@ typedef struct Prepared {
 
 static lmu_status open_shard(const char *directory, const char *name, const Tokenizer *tokenizer, Shard *shard)
 {
-    char *path = path_join(directory, name);
-    if (path == NULL)
-        return error_set(LMU_MEMORY, "no memory for a file name");
-    lmu_status status = shard_open(path, shard);
-    if (status == LMU_OK)
-        status = shard_require_tokenizer(shard, path, tokenizer_hash(tokenizer));
+    char *path;
+    TRY(path_join(directory, name, &path));
+    lmu_status status = shard_open_with(path, tokenizer_hash(tokenizer), shard);
     free(path);
     return status;
 }
@@ -61,12 +58,7 @@ static lmu_status open_shard(const char *directory, const char *name, const Toke
 static lmu_status prepared_open(const char *directory, Prepared *data)
 {
     TRY(prepare_check(directory));
-    char *path = path_join(directory, "tokenizer.json");
-    if (path == NULL)
-        return error_set(LMU_MEMORY, "no memory for a file name");
-    lmu_status status = tokenizer_open(path, &data->tokenizer);
-    free(path);
-    TRY(status);
+    TRY(tokenizer_open(directory, &data->tokenizer));
     TRY(open_shard(directory, "train.bin", data->tokenizer, &data->train));
     return open_shard(directory, "valid.bin", data->tokenizer, &data->valid);
 }

@@ -122,14 +122,17 @@ static lmu_status curve_read(Curve *curve, const char *run)
 {
     if (!file_is_directory(run))
         return error_set(LMU_IO, "%s: is no directory; a run that lmu train wrote is expected", run);
-    char *metrics = path_join(run, "metrics.jsonl"), *ngram = path_join(run, "ngram.json");
-    lmu_status status = metrics && ngram ? LMU_OK : LMU_MEMORY;
-    if (status == LMU_OK && !file_exists(metrics))
-        status = error_set(LMU_IO, "%s: is missing; %s is no run that lmu train wrote, or has not begun", metrics, run);
-    if (status == LMU_OK)
-        status = curve_read_metrics(curve, metrics);
-    if (status == LMU_OK)
-        status = curve_read_ngram(curve, ngram);
+    char *metrics = NULL, *ngram = NULL;
+    lmu_status status;
+    ATTEMPT(path_join(run, "metrics.jsonl", &metrics));
+    ATTEMPT(path_join(run, "ngram.json", &ngram));
+    status =
+        file_exists(metrics)
+            ? curve_read_metrics(curve, metrics)
+            : error_set(LMU_IO, "%s: is missing; %s is no run that lmu train wrote, or has not begun", metrics, run);
+    ATTEMPT(status);
+    status = curve_read_ngram(curve, ngram);
+done:
     free(metrics);
     free(ngram);
     return status;
@@ -243,10 +246,12 @@ static lmu_status plot_make(const PlotOptions *options)
 {
     Curve curve = {0};
     char name[256];
-    char *path = options->out ? strdup(options->out) : path_join(options->run, "loss.svg");
-    if (!path)
-        return error_set(LMU_MEMORY, "no memory for a file name");
+    const char *path = options->out;
+    char *beside = NULL;
     lmu_status status;
+    if (!path)
+        ATTEMPT(path_join(options->run, "loss.svg", &beside));
+    path = path ? path : beside;
     ATTEMPT(refuse_other_format(path));
     ATTEMPT(curve_read(&curve, options->run));
     ATTEMPT(file_writer_check(path));
@@ -256,7 +261,7 @@ static lmu_status plot_make(const PlotOptions *options)
     printf("%s: %zu training and %zu validation losses\n", path, curve.train.count, curve.valid.count);
 done:
     curve_free(&curve);
-    free(path);
+    free(beside);
     return status;
 }
 

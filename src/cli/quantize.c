@@ -44,9 +44,7 @@ static lmu_status is_ours(const char *directory, bool *ours)
         *ours = *ours && j < 3;
     }
     directory_list_free(names);
-    path = path_join(directory, written[1]);
-    if (!path)
-        return LMU_MEMORY;
+    TRY(path_join(directory, written[1], &path));
     lmu_status status = *ours && file_exists(path) ? checkpoint_is_int8(path, ours) : LMU_OK;
     free(path);
     return status;
@@ -78,9 +76,7 @@ static lmu_status write_checkpoint(const Model *model, const Tokenizer *tokenize
     ATTEMPT(directory_remove(fresh));
     ATTEMPT(directory_make(fresh));
     ATTEMPT(model_save(model, fresh));
-    path = path_join(fresh, "tokenizer.json");
-    if (!path)
-        ATTEMPT(LMU_MEMORY); /* path_join has said so */
+    ATTEMPT(path_join(fresh, "tokenizer.json", &path));
     ATTEMPT(tokenizer_save(tokenizer, path));
     ATTEMPT(directory_replace(fresh, out));
 done:

@@ -47,9 +47,7 @@ lmu_status run_record_read(const char *run, RunRecord *out)
     memset(out, 0, sizeof *out);
     for (size_t i = 0; i < sizeof places / sizeof *places && !out->found; i++) {
         free(out->path);
-        out->path = path_join(run, places[i]);
-        if (!out->path)
-            return error_set(LMU_MEMORY, "no memory for a path");
+        TRY(path_join(run, places[i], &out->path));
         out->found = file_exists(out->path);
     }
     if (!out->found)

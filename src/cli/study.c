@@ -106,7 +106,9 @@ static lmu_status results_path(const StudyOptions *o, char **path)
 {
     if (!o->results && !o->out)
         return error_set(LMU_USAGE, "where are the results? Give --out DIR or --results FILE");
-    *path = o->results ? strdup(o->results) : path_join(o->out, "results.jsonl");
+    if (!o->results)
+        return path_join(o->out, "results.jsonl", path);
+    *path = strdup(o->results);
     return *path ? LMU_OK : error_set(LMU_MEMORY, "no memory for a path");
 }
 

@@ -45,9 +45,8 @@ const Command study_plot_command = {
 static lmu_status file_put(const char *directory, const char *name, const Figure *figure, const StudyFit *fit,
                            const Figures *figures)
 {
-    char *path = path_join(directory, name);
-    if (!path)
-        return error_set(LMU_MEMORY, "no memory for a file name");
+    char *path;
+    TRY(path_join(directory, name, &path));
     lmu_status status = figure ? file_write(path, figure->svg, figure->size) : report_write(fit, figures, path);
     if (status == LMU_OK)
         printf("%s\n", path);

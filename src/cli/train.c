@@ -59,8 +59,9 @@ static lmu_status start_model(const RunOptions *run, ModelConfig *model)
         return model_config_init(model, run->arch ? run->arch : ARCHITECTURE_DEFAULT);
     char *directory, *path;
     TRY(checkpoint_find(run->from, &directory));
-    path = path_join(directory, "config.json");
-    lmu_status status = path ? model_config_read(path, model) : LMU_MEMORY;
+    lmu_status status = path_join(directory, "config.json", &path);
+    if (status == LMU_OK)
+        status = model_config_read(path, model);
     free(path);
     free(directory);
     return status;

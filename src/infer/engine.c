@@ -11,12 +11,9 @@ lmu_status engine_open(Backend *backend, const char *directory, Engine *out)
 {
     Engine engine = {0};
     lmu_status status;
-    char *path = path_join(directory, "tokenizer.json");
+    char *path;
     memset(out, 0, sizeof *out);
-    if (!path) {
-        status = error_set(LMU_MEMORY, "no memory for a path");
-        goto done;
-    }
+    TRY(path_join(directory, "tokenizer.json", &path));
     ATTEMPT(model_load(backend, directory, &engine.model));
     ATTEMPT(tokenizer_open(path, &engine.tokenizer));
     if (tokenizer_size(engine.tokenizer) != engine.model->config.vocabulary) {

@@ -211,19 +211,13 @@ lmu_status checkpoint_is_int8(const char *path, bool *int8)
     return status;
 }
 
-static lmu_status in_directory(const char *directory, const char *name, char **path)
-{
-    *path = path_join(directory, name);
-    return *path ? LMU_OK : error_set(LMU_MEMORY, "no memory for a path");
-}
-
 lmu_status model_save(const Model *model, const char *directory)
 {
     char *config_path = NULL, *values_path = NULL;
     json_t *json = NULL;
     lmu_status status;
-    ATTEMPT(in_directory(directory, "config.json", &config_path));
-    ATTEMPT(in_directory(directory, "model.safetensors", &values_path));
+    ATTEMPT(path_join(directory, "config.json", &config_path));
+    ATTEMPT(path_join(directory, "model.safetensors", &values_path));
     ATTEMPT(model_config_to_json(&model->config, &json));
     ATTEMPT(json_write_file(config_path, json));
     ATTEMPT(params_save(model->params, &(ParamVector){"", model->params->values}, 1, values_path));
@@ -242,8 +236,8 @@ lmu_status model_load(Backend *backend, const char *directory, Model **out)
     Model *model = NULL;
     bool int8;
     lmu_status status;
-    ATTEMPT(in_directory(directory, "config.json", &config_path));
-    ATTEMPT(in_directory(directory, "model.safetensors", &values_path));
+    ATTEMPT(path_join(directory, "config.json", &config_path));
+    ATTEMPT(path_join(directory, "model.safetensors", &values_path));
     ATTEMPT(model_config_read(config_path, &config));
     ATTEMPT(safetensors_open(values_path, &stored));
     ATTEMPT(read_weights(stored, values_path, &int8));
@@ -276,8 +270,10 @@ lmu_status checkpoint_find(const char *path, char **directory)
                                            : "%s: there is no such directory",
                          *path ? path : "\"\"");
     for (int i = 0; i < 3; i++) {
-        char *inside = i ? path_join(path, places[i]) : strdup(path);
-        if (!inside)
+        char *inside = NULL;
+        if (i > 0)
+            TRY(path_join(path, places[i], &inside));
+        else if (!(inside = strdup(path)))
             return error_set(LMU_MEMORY, "no memory for a file name");
         if (directory_holds(inside, "model.safetensors")) {
             *directory = inside;

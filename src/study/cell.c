@@ -107,9 +107,10 @@ done:
 /* Whether the file in DIR/current says that what lies there is of this run. */
 static bool marker_is(const char *directory, const char *name, const char *id)
 {
-    char *path = path_join(directory, name), *text = NULL;
+    char *path, *text = NULL;
     size_t size;
-    bool same = path && file_exists(path) && file_read(path, 256, &text, &size) == LMU_OK && strcmp(text, id) == 0;
+    bool same = path_join(directory, name, &path) == LMU_OK && file_exists(path) &&
+                file_read(path, 256, &text, &size) == LMU_OK && strcmp(text, id) == 0;
     free(path);
     free(text);
     return same;
@@ -117,8 +118,9 @@ static bool marker_is(const char *directory, const char *name, const char *id)
 
 static lmu_status marker_set(const char *directory, const char *name, const char *id)
 {
-    char *path = path_join(directory, name);
-    lmu_status status = path ? file_write(path, id, strlen(id)) : error_set(LMU_MEMORY, "no memory for a path");
+    char *path;
+    TRY(path_join(directory, name, &path));
+    lmu_status status = file_write(path, id, strlen(id));
     free(path);
     return status;
 }
@@ -126,13 +128,15 @@ static lmu_status marker_set(const char *directory, const char *name, const char
 /* FROM/NAME as TO/AS. */
 static lmu_status copy_file(const char *from, const char *name, const char *to, const char *as)
 {
-    char *source = path_join(from, name), *target = path_join(to, as);
+    char *source = NULL, *target = NULL;
     FileMap map;
-    lmu_status status = source && target ? file_map(source, &map) : error_set(LMU_MEMORY, "no memory for a path");
-    if (status == LMU_OK) {
-        status = file_write(target, map.data, map.size);
-        file_unmap(&map);
-    }
+    lmu_status status;
+    ATTEMPT(path_join(from, name, &source));
+    ATTEMPT(path_join(to, as, &target));
+    ATTEMPT(file_map(source, &map));
+    status = file_write(target, map.data, map.size);
+    file_unmap(&map);
+done:
     free(source);
     free(target);
     return status;
@@ -155,11 +159,11 @@ static lmu_status copy_files(const char *from, const char *to)
 /* A copy of the trunk as a run of its own. The marker comes last: without it the copy is thrown away. */
 static lmu_status branch_off(StudyRun *s, const char *id)
 {
-    char *from = path_join(s->trunk, "last"), *to = path_join(s->branch, "last");
+    char *from = NULL, *to = NULL;
     lmu_status status;
     ATTEMPT(directory_remove(s->branch));
-    status = from && to ? LMU_OK : error_set(LMU_MEMORY, "no memory for a path");
-    ATTEMPT(status);
+    ATTEMPT(path_join(s->trunk, "last", &from));
+    ATTEMPT(path_join(s->branch, "last", &to));
     if (directory_holds(s->trunk, "last")) {
         ATTEMPT(copy_files(from, to));
         ATTEMPT(copy_file(s->trunk, "metrics.jsonl", s->branch, "metrics.jsonl"));
@@ -249,8 +253,7 @@ static lmu_status train_budget(StudyRun *s, const Cell *cell, const StudyCorpus 
     r->tokens = report.tokens;
     r->flops_token = report.flops_token;
     r->seconds = report.seconds;
-    last = path_join(s->branch, "last");
-    ATTEMPT(last ? LMU_OK : error_set(LMU_MEMORY, "no memory for a path"));
+    ATTEMPT(path_join(s->branch, "last", &last));
     ATTEMPT(study_score(s, cell, corpus, last, r));
     status = keep_log(s, cell->id[budget]);
 done:

@@ -33,12 +33,6 @@ void study_corpus_close(StudyCorpus *corpus)
     memset(corpus, 0, sizeof *corpus);
 }
 
-static lmu_status join(const char *directory, const char *name, char **path)
-{
-    *path = path_join(directory, name);
-    return *path ? LMU_OK : error_set(LMU_MEMORY, "no memory for a path");
-}
-
 /* -- preparing -- */
 
 typedef struct Inputs {
@@ -64,7 +58,7 @@ static lmu_status get_inputs(const char *origin, const json_t *json, const char 
     json_array_foreach(array, index, name) {
         if (!json_is_string(name))
             return error_set(LMU_FORMAT, "%s: key \"%s\": entry %zu is no string", origin, key, index + 1);
-        TRY(join(place, json_string_value(name), &inputs->path[inputs->count]));
+        TRY(path_join(place, json_string_value(name), &inputs->path[inputs->count]));
         inputs->count++;
     }
     return LMU_OK;
@@ -107,7 +101,7 @@ done:
 static lmu_status check_digest(const Study *study, const StudyCorpus *corpus, const char *name, const char *expected)
 {
     char *path, found[DIGEST_SIZE];
-    TRY(join(corpus->directory, name, &path));
+    TRY(path_join(corpus->directory, name, &path));
     lmu_status status = digest_file(path, found);
     if (status == LMU_OK && strcmp(found, expected) != 0)
         status =
@@ -127,7 +121,7 @@ static lmu_status count_held_out(StudyCorpus *corpus)
 {
     char *path;
     Shard shard;
-    TRY(join(corpus->directory, PREPARE_VALID, &path));
+    TRY(path_join(corpus->directory, PREPARE_VALID, &path));
     lmu_status status = shard_open(path, &shard);
     free(path);
     if (status == LMU_OK) {
@@ -143,15 +137,15 @@ lmu_status study_corpus_open(const Study *study, const char *name, const char *p
     char *below = NULL, *shard = NULL;
     lmu_status status;
     TRY(study_corpus_describe(study, name, corpus));
-    ATTEMPT(join(out, "corpora", &below));
+    ATTEMPT(path_join(out, "corpora", &below));
     ATTEMPT(directory_make(below));
-    ATTEMPT(join(place ? place : below, place ? PREPARE_TRAIN : name, &shard));
+    ATTEMPT(path_join(place ? place : below, place ? PREPARE_TRAIN : name, &shard));
     bool given = place && file_exists(shard);
     if (given) {
         corpus->directory = strdup(place);
         status = corpus->directory ? LMU_OK : error_set(LMU_MEMORY, "no memory for a path");
     } else {
-        status = join(below, name, &corpus->directory);
+        status = path_join(below, name, &corpus->directory);
     }
     ATTEMPT(status);
     if (!file_is_directory(corpus->directory)) {

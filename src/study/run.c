@@ -51,12 +51,10 @@ static lmu_status open_directories(StudyRun *s)
 {
     const char *out = s->request->out;
     TRY(directory_make(out));
-    s->current = path_join(out, "current");
-    s->logs = path_join(out, "logs");
-    s->trunk = s->current ? path_join(s->current, "trunk") : NULL;
-    s->branch = s->current ? path_join(s->current, "branch-run") : NULL;
-    if (!s->logs || !s->trunk || !s->branch)
-        return error_set(LMU_MEMORY, "no memory for a path");
+    TRY(path_join(out, "current", &s->current));
+    TRY(path_join(out, "logs", &s->logs));
+    TRY(path_join(s->current, "trunk", &s->trunk));
+    TRY(path_join(s->current, "branch-run", &s->branch));
     TRY(directory_make(s->logs));
     TRY(lock(out, O_RDONLY | O_DIRECTORY, &s->lock));
     if (s->request->estimate && !file_exists(s->request->results))

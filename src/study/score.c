@@ -20,22 +20,16 @@ typedef struct HeldOut {
 /* A text of the corpus, which must be of its tokenizer. */
 static lmu_status open_in(const StudyCorpus *corpus, const char *name, const Tokenizer *tokenizer, Shard *shard)
 {
-    char *path = path_join(corpus->directory, name);
-    if (!path)
-        return error_set(LMU_MEMORY, "no memory for a path");
-    lmu_status status = shard_open(path, shard);
-    if (status == LMU_OK)
-        status = shard_require_tokenizer(shard, path, tokenizer_hash(tokenizer));
+    char *path;
+    TRY(path_join(corpus->directory, name, &path));
+    lmu_status status = shard_open_with(path, tokenizer_hash(tokenizer), shard);
     free(path);
     return status;
 }
 
 static lmu_status held_out_open(const StudyCorpus *corpus, HeldOut *held)
 {
-    char *path = path_join(corpus->directory, PREPARE_TOKENIZER);
-    lmu_status status = path ? tokenizer_open(path, &held->tokenizer) : error_set(LMU_MEMORY, "no memory for a path");
-    free(path);
-    TRY(status);
+    TRY(tokenizer_open(corpus->directory, &held->tokenizer));
     return open_in(corpus, PREPARE_VALID, held->tokenizer, &held->text);
 }
 

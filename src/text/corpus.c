@@ -103,8 +103,10 @@ static lmu_status directory_add(Corpus *corpus, const char *path, int depth)
     for (size_t i = 0; i < count && status == LMU_OK; i++) {
         if (names[i][0] == '.')
             continue;
-        char *inner = path_join(path, names[i]);
-        status = inner ? entry_add(corpus, inner, depth) : error_set(LMU_MEMORY, "no memory for the list of files");
+        char *inner;
+        status = path_join(path, names[i], &inner);
+        if (status == LMU_OK)
+            status = entry_add(corpus, inner, depth);
         free(inner);
     }
     directory_list_free(names);

@@ -133,8 +133,9 @@ static void leftovers_remove(const char *parent, const char *target, size_t leng
         return;
     }
     for (size_t i = 0; i < count; i++) {
-        char *path = is_fresh_name(names[i], target, length) ? path_join(parent, names[i]) : NULL;
-        int lock = path ? directory_lock(path) : -1;
+        char *path = NULL;
+        bool fresh = is_fresh_name(names[i], target, length) && path_join(parent, names[i], &path) == LMU_OK;
+        int lock = fresh ? directory_lock(path) : -1;
         if (lock >= 0) {
             if (directory_remove(path) != LMU_OK)
                 error_clear();
@@ -173,9 +174,8 @@ static lmu_status place_open(Preparing *p)
 
 static lmu_status shard_begin(Preparing *p, Side side, const char *name)
 {
-    char *path = path_join(p->fresh, name);
-    if (!path)
-        return error_set(LMU_MEMORY, "no memory for a file name");
+    char *path;
+    TRY(path_join(p->fresh, name, &path));
     lmu_status status =
         shard_writer_open(path, tokenizer_size(p->tokenizer), tokenizer_hash(p->tokenizer), &p->shard[side]);
     free(path);
@@ -464,9 +464,8 @@ static lmu_status preparing_finish(Preparing *p)
 {
     TRY(shard_finish(p, SIDE_TRAIN));
     TRY(shard_finish(p, SIDE_VALID));
-    char *path = path_join(p->fresh, PREPARE_TOKENIZER);
-    if (!path)
-        return error_set(LMU_MEMORY, "no memory for a file name");
+    char *path;
+    TRY(path_join(p->fresh, PREPARE_TOKENIZER, &path));
     lmu_status status = tokenizer_save(p->tokenizer, path);
     free(path);
     TRY(status);

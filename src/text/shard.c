@@ -108,14 +108,17 @@ void shard_close(Shard *shard)
     *shard = (Shard){0};
 }
 
-lmu_status shard_require_tokenizer(const Shard *shard, const char *path, uint64_t hash)
+lmu_status shard_open_with(const char *path, uint64_t hash, Shard *shard)
 {
+    TRY(shard_open(path, shard));
     if (shard->tokenizer == hash)
         return LMU_OK;
-    return error_set(LMU_MISMATCH,
-                     "%s was made with another tokenizer (hash %016" PRIx64 ", not %016" PRIx64
-                     "); run lmu prepare again with this one",
-                     path, shard->tokenizer, hash);
+    lmu_status status = error_set(LMU_MISMATCH,
+                                  "%s was made with another tokenizer (hash %016" PRIx64 ", not %016" PRIx64
+                                  "); run lmu prepare again with this one",
+                                  path, shard->tokenizer, hash);
+    shard_close(shard);
+    return status;
 }
 
 void shard_read(const Shard *shard, int64_t first, int64_t count, int32_t *out)

@@ -25,8 +25,8 @@ typedef struct Shard {
 /* Opens and checks header and length, and that every id is inside the vocabulary. */
 lmu_status shard_open(const char *path, Shard *out);
 void shard_close(Shard *shard);
-/* LMU_MISMATCH, naming both, unless the shard was made with the tokenizer of this hash. */
-lmu_status shard_require_tokenizer(const Shard *shard, const char *path, uint64_t hash);
+/* The same; LMU_MISMATCH, naming both, unless the shard was made with the tokenizer of this hash. */
+lmu_status shard_open_with(const char *path, uint64_t hash, Shard *out);
 
 /* Ids [first, first + count) as int32 into out; the range must lie inside the shard. */
 void shard_read(const Shard *shard, int64_t first, int64_t count, int32_t *out);

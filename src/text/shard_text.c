@@ -89,9 +89,7 @@ static lmu_status corpus_write(Tokenising *t, Corpus *corpus, Progress *progress
 static lmu_status scratch_open(char **directory)
 {
     const char *place = getenv("TMPDIR");
-    *directory = path_join(place && *place ? place : "/tmp", "lmu-XXXXXX");
-    if (!*directory)
-        return error_set(LMU_MEMORY, "no memory for a path");
+    TRY(path_join(place && *place ? place : "/tmp", "lmu-XXXXXX", directory));
     if (mkdtemp(*directory))
         return LMU_OK;
     lmu_status status =
@@ -117,11 +115,7 @@ lmu_status shard_from_text(char *const *inputs, size_t count, const Tokenizer *t
     if (t.pieces.whole)
         corpus_keep_whole(corpus);
     ATTEMPT(scratch_open(&directory));
-    path = path_join(directory, "text.bin");
-    if (!path) {
-        status = error_set(LMU_MEMORY, "no memory for a path");
-        goto done;
-    }
+    ATTEMPT(path_join(directory, "text.bin", &path));
     ATTEMPT(shard_writer_open(path, tokenizer_size(tokenizer), tokenizer_hash(tokenizer), &t.writer));
     ATTEMPT(corpus_write(&t, corpus, progress));
     writer = t.writer;

@@ -20,9 +20,8 @@ struct Spool {
 /* A file that is nowhere in the directory; made with a name that is removed at once, as every file system can. */
 static lmu_status unnamed_open(const char *directory, FILE **out)
 {
-    char *path = path_join(directory, "spool");
-    if (!path)
-        return error_set(LMU_MEMORY, "no memory for a file name");
+    char *path;
+    TRY(path_join(directory, "spool", &path));
     *out = fopen(path, "w+be");
     lmu_status status =
         *out ? LMU_OK : error_set(LMU_IO, "%s: cannot make a temporary file: %s", path, strerror(errno));

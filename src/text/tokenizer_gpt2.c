@@ -15,8 +15,7 @@ static lmu_status merges_find(const char *vocabulary, char **out)
     char *directory = slash ? strndup(vocabulary, (size_t)(slash - vocabulary) + 1) : strdup(".");
     *out = NULL;
     for (size_t i = 0; directory && i < sizeof names / sizeof *names; i++) {
-        *out = path_join(directory, names[i]);
-        if (!*out || file_exists(*out))
+        if (path_join(directory, names[i], out) != LMU_OK || file_exists(*out))
             break;
         free(*out);
         *out = NULL;

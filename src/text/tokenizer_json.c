@@ -263,9 +263,7 @@ static lmu_status directory_find(const char *directory, char **out)
 {
     static const char *const names[] = {"tokenizer.json", "vocab.json", "encoder.json"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        *out = path_join(directory, names[i]);
-        if (!*out)
-            return error_set(LMU_MEMORY, "%s: no memory for a path", directory);
+        TRY(path_join(directory, names[i], out));
         if (file_exists(*out))
             return LMU_OK;
         free(*out);

@@ -111,9 +111,8 @@ lmu_status lanes_save(const Trainer *t, const char *directory)
 {
     if (!t->carried)
         return LMU_OK;
-    char *path = path_join(directory, STATE_FILE);
-    if (!path)
-        return LMU_MEMORY;
+    char *path;
+    TRY(path_join(directory, STATE_FILE, &path));
     StateTensors tensors;
     lmu_status status = lane_tensors_open(t->carried, &tensors);
     if (status == LMU_OK) {
@@ -153,9 +152,8 @@ lmu_status lanes_restore(Trainer *t, const char *directory)
     lmu_status status;
     StateTensors tensors = {0};
     Safetensors *stored = NULL;
-    char *path = path_join(directory, STATE_FILE);
-    if (!path)
-        return LMU_MEMORY;
+    char *path;
+    TRY(path_join(directory, STATE_FILE, &path));
     ATTEMPT(safetensors_open(path, &stored));
     ATTEMPT(lane_tensors_open(t->carried, &tensors));
     ATTEMPT(restore_tensors(t, path, stored, &tensors));

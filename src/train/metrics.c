@@ -12,8 +12,7 @@
 
 static lmu_status metrics_path(const Trainer *t, char **path)
 {
-    *path = path_join(t->request->run, "metrics.jsonl");
-    return *path ? LMU_OK : LMU_MEMORY;
+    return path_join(t->request->run, "metrics.jsonl", path);
 }
 
 /* Whether a line is whole and of a step, or an evaluation, that the resumed run has behind it. */

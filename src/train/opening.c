@@ -10,19 +10,12 @@
 
 #define MICRO_TOKENS 2048 /* their activations stay near the cores; smaller ones gain nothing more */
 
-static lmu_status open_data_file(const Trainer *t, const char *name, char **path)
-{
-    *path = path_join(t->config->data, name);
-    return *path ? LMU_OK : LMU_MEMORY;
-}
-
 static lmu_status open_shard(Trainer *t, const char *name, int64_t least, Shard *shard)
 {
     char *path;
-    TRY(open_data_file(t, name, &path));
     lmu_status status;
-    ATTEMPT(shard_open(path, shard));
-    ATTEMPT(shard_require_tokenizer(shard, path, tokenizer_hash(t->tokenizer)));
+    TRY(path_join(t->config->data, name, &path));
+    ATTEMPT(shard_open_with(path, tokenizer_hash(t->tokenizer), shard));
     if (shard->vocabulary > tokenizer_size(t->tokenizer))
         status = error_set(LMU_MISMATCH, "%s: has a vocabulary of %lld tokens, its tokenizer one of %lld", path,
                            (long long)shard->vocabulary, (long long)tokenizer_size(t->tokenizer));
@@ -38,18 +31,14 @@ static lmu_status open_data(Trainer *t)
 {
     if (!t->config->data)
         return error_set(LMU_USAGE, "no corpus: give --data DIR, a directory that 'lmu prepare' made");
-    char *path;
     TRY(prepare_check(t->config->data));
-    TRY(open_data_file(t, "tokenizer.json", &path));
-    lmu_status status = tokenizer_open(path, &t->tokenizer);
-    free(path);
-    TRY(status);
-    TRY(open_shard(t, "train.bin", 0, &t->train));
-    TRY(open_shard(t, "valid.bin", 2, &t->valid));
+    TRY(tokenizer_open(t->config->data, &t->tokenizer));
+    TRY(open_shard(t, PREPARE_TRAIN, 0, &t->train));
+    TRY(open_shard(t, PREPARE_VALID, 2, &t->valid));
     int64_t length = t->config->length;
     uint64_t seed = (uint64_t)t->config->seed;
-    status = t->config->carry ? windows_open_lanes(&t->train, length, t->config->batch, seed, &t->windows)
-                              : windows_open(&t->train, length, seed, &t->windows);
+    lmu_status status = t->config->carry ? windows_open_lanes(&t->train, length, t->config->batch, seed, &t->windows)
+                                         : windows_open(&t->train, length, seed, &t->windows);
     return status == LMU_OK ? LMU_OK : error_prefix(status, "%s/train.bin: ", t->config->data);
 }
 

@@ -6,15 +6,9 @@
 #include "base/json.h"
 #include "train/trainer_internal.h"
 
-static lmu_status join(const char *directory, const char *name, char **path)
-{
-    *path = path_join(directory, name);
-    return *path ? LMU_OK : LMU_MEMORY;
-}
-
 static lmu_status read_trainer_json(const char *directory, char **path, json_t **json)
 {
-    TRY(join(directory, "trainer.json", path));
+    TRY(path_join(directory, "trainer.json", path));
     TRY(json_read_file(*path, json));
     int64_t version;
     TRY(json_get_integer(*path, *json, "version", 0, INT32_MAX, &version));
@@ -127,7 +121,7 @@ lmu_status trainer_check_tokenizer(const Trainer *t, const char *directory)
 {
     char *path;
     Tokenizer *theirs = NULL;
-    TRY(join(directory, "tokenizer.json", &path));
+    TRY(path_join(directory, "tokenizer.json", &path));
     lmu_status status = tokenizer_open(path, &theirs);
     if (status == LMU_OK && tokenizer_hash(theirs) != tokenizer_hash(t->tokenizer))
         status = error_set(LMU_MISMATCH,
@@ -144,8 +138,8 @@ static lmu_status restore_parameters(Trainer *t, const char *directory)
     Params *params = t->model->params;
     ParamVector vectors[2] = {{"first_moment.", params->first_moment}, {"second_moment.", params->second_moment}};
     lmu_status status;
-    ATTEMPT(join(directory, "model.safetensors", &values));
-    ATTEMPT(join(directory, "trainer.safetensors", &moments));
+    ATTEMPT(path_join(directory, "model.safetensors", &values));
+    ATTEMPT(path_join(directory, "trainer.safetensors", &moments));
     params_write_begin(params);
     status = params_load(params, &(ParamVector){"", params->values}, 1, values);
     params_write_end(params);
@@ -179,7 +173,7 @@ static lmu_status restore_spelling(Trainer *t, const char *directory)
     char *path;
     if (!t->spelling)
         return LMU_OK;
-    TRY(join(directory, SPELLING_FILE, &path));
+    TRY(path_join(directory, SPELLING_FILE, &path));
     lmu_status status = spelling_load(t->spelling, path);
     free(path);
     return status;
@@ -190,7 +184,7 @@ lmu_status trainer_restore(Trainer *t)
     char *directory = NULL, *path = NULL;
     json_t *json = NULL;
     lmu_status status;
-    ATTEMPT(join(t->request->run, "last", &directory));
+    ATTEMPT(path_join(t->request->run, "last", &directory));
     ATTEMPT(trainer_check_tokenizer(t, directory));
     ATTEMPT(read_trainer_json(directory, &path, &json));
     ATTEMPT(read_position(t, path, json, &t->at));
@@ -215,8 +209,8 @@ static lmu_status require_trained(const char *run, const char *inside)
     char *directory = NULL, *path = NULL;
     bool int8 = false;
     lmu_status status;
-    ATTEMPT(join(run, inside, &directory));
-    ATTEMPT(join(directory, "model.safetensors", &path));
+    ATTEMPT(path_join(run, inside, &directory));
+    ATTEMPT(path_join(directory, "model.safetensors", &path));
     if (file_exists(path))
         ATTEMPT(checkpoint_is_int8(path, &int8));
     if (int8)
@@ -234,7 +228,7 @@ lmu_status train_options(const char *run, TrainConfig *config, ModelConfig *mode
     lmu_status status;
     memset(model, 0, sizeof *model);
     TRY(fields_init(&train_table, config));
-    ATTEMPT(join(run, "last", &directory));
+    ATTEMPT(path_join(run, "last", &directory));
     ATTEMPT(require_trained(run, ""));
     ATTEMPT(require_trained(run, "last"));
     if (!file_is_directory(directory)) {
@@ -244,7 +238,7 @@ lmu_status train_options(const char *run, TrainConfig *config, ModelConfig *mode
     ATTEMPT(read_trainer_json(directory, &path, &json));
     ATTEMPT(json_get_object(path, json, "options", &options));
     ATTEMPT(fields_from_json(&train_table, config, path, options));
-    ATTEMPT(join(directory, "config.json", &config_path));
+    ATTEMPT(path_join(directory, "config.json", &config_path));
     ATTEMPT(model_config_read(config_path, model));
 done:
     if (status != LMU_OK)

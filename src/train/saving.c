@@ -7,18 +7,12 @@
 #include "base/json.h"
 #include "train/trainer_internal.h"
 
-static lmu_status join(const char *directory, const char *name, char **path)
-{
-    *path = path_join(directory, name);
-    return *path ? LMU_OK : LMU_MEMORY;
-}
-
 static lmu_status save_moments(const Trainer *t, const char *directory)
 {
     char *path;
     const Params *params = t->model->params;
     ParamVector vectors[2] = {{"first_moment.", params->first_moment}, {"second_moment.", params->second_moment}};
-    TRY(join(directory, "trainer.safetensors", &path));
+    TRY(path_join(directory, "trainer.safetensors", &path));
     lmu_status status = params_save(params, vectors, 2, path);
     free(path);
     return status;
@@ -29,7 +23,7 @@ static lmu_status save_spelling(const Trainer *t, const char *directory)
     char *path;
     if (!t->spelling)
         return LMU_OK;
-    TRY(join(directory, SPELLING_FILE, &path));
+    TRY(path_join(directory, SPELLING_FILE, &path));
     lmu_status status = spelling_save(t->spelling, path);
     free(path);
     return status;
@@ -68,7 +62,7 @@ static lmu_status save_position(const Trainer *t, const char *directory)
         status = error_set(LMU_MEMORY, "no memory for a checkpoint");
         goto done;
     }
-    ATTEMPT(join(directory, "trainer.json", &path));
+    ATTEMPT(path_join(directory, "trainer.json", &path));
     ATTEMPT(json_write_file(path, json));
 done:
     json_decref(options);
@@ -80,7 +74,7 @@ done:
 static lmu_status save_tokenizer(const Trainer *t, const char *directory)
 {
     char *path;
-    TRY(join(directory, "tokenizer.json", &path));
+    TRY(path_join(directory, "tokenizer.json", &path));
     lmu_status status = tokenizer_save(t->tokenizer, path);
     free(path);
     return status;
@@ -90,8 +84,8 @@ static lmu_status save_as(Trainer *t, const char *name, bool resumable)
 {
     char *path = NULL, *fresh = NULL;
     lmu_status status;
-    ATTEMPT(join(t->request->run, name, &path));
-    ATTEMPT(join(t->request->run, resumable ? ".last.writing" : ".best.writing", &fresh));
+    ATTEMPT(path_join(t->request->run, name, &path));
+    ATTEMPT(path_join(t->request->run, resumable ? ".last.writing" : ".best.writing", &fresh));
     ATTEMPT(directory_remove(fresh));
     ATTEMPT(directory_make(fresh));
     ATTEMPT(model_save(t->model, fresh));

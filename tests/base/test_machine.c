@@ -29,7 +29,9 @@ static int remove_root(void **state)
 /* Writes a line into ROOT/PATH, making its directories. */
 static void lay(const char *path, const char *line)
 {
-    char *whole = path_join(root, path), *slash = strrchr(whole, '/');
+    char *whole;
+    assert_int_equal(path_join(root, path, &whole), LMU_OK);
+    char *slash = strrchr(whole, '/');
     *slash = '\0';
     assert_int_equal(directory_make(whole), LMU_OK);
     *slash = '/';

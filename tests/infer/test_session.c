@@ -264,8 +264,9 @@ static void test_engine_refuses(void **state)
     assert_non_null(mkdtemp(directory));
     assert_done(model_save(opened.engine.model, directory));
     assert_refused(engine_open(opened.backend, directory, &engine), LMU_IO, "tokenizer.json");
-    char *data, *path = path_join(directory, "tokenizer.json");
+    char *data, *path;
     size_t size;
+    assert_done(path_join(directory, "tokenizer.json", &path));
     assert_done(file_read("tests/golden/text_tokenizer.json", 1 << 24, &data, &size));
     assert_done(file_write(path, data, size));
     assert_refused(engine_open(opened.backend, directory, &engine), LMU_MISMATCH, "the model beside it 272");

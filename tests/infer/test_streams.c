@@ -72,7 +72,8 @@ static int open_all(void **state)
     size_t size;
     assert_done(backend_open(BACKEND_CPU, 2, false, &backend));
     assert_non_null(mkdtemp(directory));
-    char *path = path_join(directory, "tokenizer.json");
+    char *path;
+    assert_done(path_join(directory, "tokenizer.json", &path));
     assert_done(file_read(GOLDEN "/tokenizer.json", 1 << 24, &data, &size));
     assert_done(file_write(path, data, size));
     free(data);
@@ -270,12 +271,13 @@ static void states(Engine *engine)
 {
     static const size_t places[] = {0, 1, 255, 256, 300};
     uint32_t id[512];
-    char *path = path_join(directory, "state.safetensors"), *data;
+    char *path, *data;
     size_t size;
     float logits[VOCABULARY];
     Incremental *text, *again;
     IdList ids = {0};
     draw_ids(4, id, 512);
+    assert_done(path_join(directory, "state.safetensors", &path));
     for (size_t i = 0; i < sizeof places / sizeof *places; i++)
         for (int asked = 0; asked < 2; asked++) {
             Session *session = fresh(engine), *other = fresh(engine), *branch;
@@ -320,7 +322,8 @@ static void test_other_process(void **state)
 {
     (void)state;
     Engine engine;
-    char *path = path_join(directory, "state.safetensors");
+    char *path;
+    assert_done(path_join(directory, "state.safetensors", &path));
     uint32_t id[300];
     float before[VOCABULARY], after[VOCABULARY];
     draw_ids(4, id, 300);

@@ -40,8 +40,7 @@ static char *shard_text(const char *directory, const char *name, const PrepareSi
     char path[512];
     Shard shard;
     snprintf(path, sizeof path, "%s/%s", directory, name);
-    assert_done(shard_open(path, &shard));
-    assert_done(shard_require_tokenizer(&shard, path, tokenizer_hash(tokenizer)));
+    assert_done(shard_open_with(path, tokenizer_hash(tokenizer), &shard));
     assert_int_equal(shard.count, side->tokens);
     assert_int_equal(shard.documents, side->documents);
     assert_int_equal(shard.bytes, side->bytes);

@@ -98,14 +98,14 @@ static lmu_status print_all(Model *model, const Batch *batch, float *logits, flo
     };
     TRY(logits_run(model, batch, logits));
     TRY(losses_run(model, batch, losses));
-    char *outputs = path_join(directory, "outputs.safetensors"),
-         *gradients = path_join(directory, "gradients.safetensors");
+    char *outputs = NULL, *gradients = NULL;
     ParamVector vector = {"", model->params->gradients};
-    lmu_status status = outputs && gradients ? LMU_OK : error_set(LMU_MEMORY, "no memory for a path");
-    if (status == LMU_OK)
-        status = safetensors_write(outputs, &(SafetensorsContent){.tensors = tensors, .count = 2});
-    if (status == LMU_OK)
-        status = params_save(model->params, &vector, 1, gradients);
+    lmu_status status;
+    ATTEMPT(path_join(directory, "outputs.safetensors", &outputs));
+    ATTEMPT(path_join(directory, "gradients.safetensors", &gradients));
+    ATTEMPT(safetensors_write(outputs, &(SafetensorsContent){.tensors = tensors, .count = 2}));
+    status = params_save(model->params, &vector, 1, gradients);
+done:
     free(outputs);
     free(gradients);
     return status;
