@@ -60,15 +60,27 @@ static void reference_orthogonal(int64_t rows, int64_t columns, double *x)
     double *gram = calloc((size_t)(rows * rows), sizeof *gram), *square = calloc((size_t)(rows * rows), sizeof *square);
     double *next = calloc((size_t)(rows * columns), sizeof *next), norm = 0;
     static const double polynomials[][3] = {
-        {7.9845, -21.3937, 14.3833}, {3.8623, -2.6119, 0.4482}, {3.3992, -2.3199, 0.4203}, {2.6150, -1.9675, 0.4642}};
+        {7.6323, -20.1338, 13.4745}, {3.4047, -2.3235, 0.4207}, {2.6225, -1.9736, 0.4647}};
     for (int64_t i = 0; i < rows * columns; i++)
         norm += x[i] * x[i];
     for (int64_t i = 0; i < rows * columns; i++)
         x[i] /= sqrt(norm);
-    for (int iteration = 0; iteration < 4; iteration++) {
+    for (int iteration = 0; iteration < 3; iteration++) {
         const double *p = polynomials[iteration];
         multiply(rows, columns, rows, x, x, true, gram);
         multiply(rows, rows, rows, gram, gram, false, square);
+        if (iteration == 0) { /* X / s, and so A / s^2 and A A / s^4 */
+            double fourths = 0;
+            for (int64_t i = 0; i < rows * rows; i++)
+                fourths += square[i] * square[i];
+            double s = sqrt(sqrt(sqrt(fourths)));
+            for (int64_t i = 0; i < rows * columns; i++)
+                x[i] /= s;
+            for (int64_t i = 0; i < rows * rows; i++) {
+                gram[i] /= s * s;
+                square[i] /= pow(s, 4);
+            }
+        }
         for (int64_t i = 0; i < rows * rows; i++)
             square[i] = p[2] * square[i] + p[1] * gram[i] + (i % (rows + 1) ? 0 : p[0]);
         multiply(rows, rows, columns, square, x, false, next);
@@ -210,7 +222,7 @@ static void flatten_gradients(Params *params, double *gradients)
 }
 
 /* A step of unit size from zero is minus the orthogonal matrix. Random matrices that are not square are well conditioned: all
- * their singular values come into the band. Of a square one the smallest may be too small for four iterations. */
+ * their singular values come into the band. Of a square one the smallest may be too small for three iterations. */
 static void check_singular_values(Compute compute, bool flat)
 {
     Backend *backend;
