@@ -1,8 +1,8 @@
 /* What the optimisers cost: one JSON object a line.
  *
- *     bench_optimiser [BATCH [ARCH [FEED_WIDTH [DIM]]]]
+ *     bench_optimiser [BATCH [ARCH [FEED_WIDTH]]]
  *
- * CPU seconds of a training step's parts on one thread, for models of six sizes (or of that of width DIM) and steps of BATCH (16) windows of 256 tokens: the gradient
+ * CPU seconds of a training step's parts on one thread, for models of six sizes and steps of BATCH (16) windows of 256 tokens: the gradient
  * (forward and backward, in micro-batches as training takes them), the norm, and the step of AdamW or of Muon with AdamW. `share` is that of norm
  * and step in the whole. The parts are timed in turns, because a machine's speed drifts; the median counts. */
 #include <jansson.h>
@@ -138,13 +138,10 @@ int main(int argc, char **argv)
     int batch = argc > 1 ? atoi(argv[1]) : 16;
     const char *arch = argc > 2 ? argv[2] : "lmu-paper";
     double feed_width = argc > 3 ? atof(argv[3]) : 0;
-    int64_t only = argc > 4 ? atoi(argv[4]) : 0;
     for (int compute = COMPUTE_F32; compute <= COMPUTE_BF16; compute++)
         for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
             Backend *backend = NULL;
-            lmu_status status = LMU_OK;
-            if (only && sizes[i][0] != only)
-                continue;
+            lmu_status status;
             ATTEMPT(backend_open(BACKEND_CPU, 1, false, &backend));
             if (compute == COMPUTE_BF16 && backend_best_compute(backend) != COMPUTE_BF16)
                 goto done;

@@ -58,8 +58,8 @@ static const Field fields[] = {
                   "causal attention looks for what followed tokens like this one: queries and keys are one projection, "
                   "and a token's key is that of the token before it (transformers, lmu-attention)"),
     FIELD_COUNT_OF(ModelConfig, heads, "0", 0, 1024, "heads",
-                   "heads of causal attention; 0 means one for every 64 of its channels, or as many fewer as divide "
-                   "them (transformers, lmu-attention)"),
+                   "heads of causal attention; 0 means one for every 64 of its channels, or the next smaller number "
+                   "that shares them evenly (transformers, lmu-attention)"),
     FIELD_COUNT_OF(ModelConfig, context, "1024", 1, 1 << 20, "tokens",
                    "tokens that causal attention, which refuses a text beyond them, and n-gram heads reach back over"),
     FIELD_COUNT_OF(

@@ -132,6 +132,17 @@ static lmu_status results_add(Results *results, Result *r)
     return LMU_OK;
 }
 
+/* Drops the line of a run that a newer one follows, as where files were put together. */
+static void results_drop(Results *results, const char *id, const char *grid)
+{
+    Result *old = (Result *)results_find(results, id, grid);
+    if (!old)
+        return;
+    result_free(old);
+    size_t behind = (size_t)(results->list + --results->count - old);
+    memmove(old, old + 1, behind * sizeof *old);
+}
+
 lmu_status results_read(const char *path, Results *out)
 {
     memset(out, 0, sizeof *out);
@@ -154,9 +165,8 @@ lmu_status results_read(const char *path, Results *out)
         if (end == line)
             continue;
         ATTEMPT(result_parse(origin, line, (size_t)(end - line), &r));
-        if (!results_find(out, r.id, r.grid))
-            ATTEMPT(results_add(out, &r));
-        result_free(&r);
+        results_drop(out, r.id, r.grid);
+        ATTEMPT(results_add(out, &r));
     }
 done:
     result_free(&r);

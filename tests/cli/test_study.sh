@@ -147,6 +147,10 @@ mkdir "$work/elsewhere"
 cp -r "$work/text" "$work/elsewhere/text"
 rm "$work/elsewhere/text/0.txt"
 refuse 1 "it is other data" study run "$work/study.json" --out "$work/mended" --corpus "words=$work/elsewhere" --grid tuning
+# Shards as they should be, and another tokenizer beside them.
+cp -r "$work/data" "$work/swapped"
+works tokenizer train "$work/text" --vocabulary 299 --out "$work/swapped/tokenizer.json"
+refuse 1 "was made with another tokenizer" study run "$work/study.json" --out "$work/swap" --corpus "words=$work/swapped" --grid core --model counts
 works study run "$work/study.json" --out "$work/mended" --corpus "words=$work" --grid tuning # what was prepared of it does not stand in the way
 
 # Lines of runs that the study does not lead to any more stay in the file and out of the fit.
@@ -168,6 +172,12 @@ jq -se 'map({(.model): .carried_bits_per_byte}) | add | .transformer == null and
     complain "carried: $(cut -c1-200 "$work/modern/results.jsonl")"
 jq -se '.[0] | .carried_bits_per_byte < .bits_per_byte and .carried_bits_per_byte > .bits_per_byte - 0.5' "$work/modern/results.jsonl" >"$work/found" ||
     complain "carried: $(jq -c '[.bits_per_byte, .carried_bits_per_byte]' "$work/modern/results.jsonl")"
+
+# A table of n-grams that reads a text twice is warned of, as in training.
+jq '.grids = [.grids[1] | .models = ["lmu"] | .sizes = ["2k"] | .budgets = ["128k"] | del(.tuned_by)] | .settings.ngram_slots = 64' \
+    "$work/study.json" >"$work/twice.json"
+works study run "$work/twice.json" --out "$work/twice" --corpus "words=$work/data"
+grep -q "warning: in a second pass the n-gram table knows" "$work/err" || complain "no warning of a second pass: $(tail -c 300 "$work/err")"
 
 # -- refused -----------------------------------------------------------------------------------------------------------
 refuse 2 "rests on grid tuning, whose runs of it are not all done" study run "$work/study.json" --out "$work/early" --grid core --corpus "words=$work/data"

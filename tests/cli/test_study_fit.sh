@@ -26,6 +26,7 @@ bits() { awk -v d="$1" 'BEGIN { printf "%.12f", 40 * d ^ -0.2 }'; }
 for million in 1 2 4 8 16; do
     result transformer small ${million}000000 0 "$(bits ${million}000000)"
     [ $million = 1 ] && result lmu small 1000000 0 9 other # an older run of one cell
+    [ $million = 2 ] && result lmu small 2000000 0 9 # the same run, of which a newer line follows
     result lmu small ${million}000000 0 "$(bits $((million * 4))000000)"
     result kneser-ney "" ${million}000000 0 4
 done

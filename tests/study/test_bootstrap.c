@@ -25,7 +25,7 @@ static void which_runs(void **state)
     Result *variant = add_run(&results, "lmu", "small", 1000, 0, 5, 0);
     free(variant->variant);
     variant->variant = strdup("theta");
-    Result *shared = add_run(&results, "lmu", "small", 2000, 0, 3, 0); /* the first run, in another grid */
+    Result *shared = add_run(&results, "lmu", "small", 2000, 0, 3.1, 0); /* the first run, in another grid, made anew */
     strcpy(shared->id, "run0");
     add_run(&results, "lmu", "small", 4000, 0, INFINITY, 0); /* diverged */
     collect(&results, &series);
@@ -45,6 +45,7 @@ static void which_runs(void **state)
     assert_near(cell[0].deviation, 0.2 / sqrt(2), 1e-9);
     assert_near(cell[0].seeds.high, 4.1 + 12.7062047 * 0.1, 1e-8); /* t at one degree of freedom */
     assert_true(interval_is_none(cell[1].seeds));
+    assert_near(cell[1].loss, 3.1, 1e-12);
     assert_true(series_is_named(&series.list[1], "lmu") && series_is_named(&series.list[1], "lmu/adamw"));
     assert_false(series_is_named(&series.list[1], "lm") || series_is_named(&series.list[0], "lmu/adamw/theta"));
     series_free(&series);

@@ -268,11 +268,41 @@ static void test_budgets(void **state)
     study_close(study);
 }
 
+/* Of sizes that are given by width the nearest tunes; of those that compare with none the first. */
+static void test_sizes(void **state)
+{
+    (void)state;
+    Study *study;
+    Results results = {0};
+    Plan plan;
+    StringList names = {.count = 1, .value = (char *[]){"tuning-width"}};
+    assert_int_equal(study_open("tests/golden/study_budgets.json", &study), LMU_OK);
+    assert_int_equal(plan_open(study, &(StudyPart){&names, &all}, &results, &plan), LMU_OK);
+    assert_int_equal(plan.cells, 4);
+    results.list = calloc(4, sizeof *results.list);
+    for (size_t i = 0; i < 4; i++) { /* the narrow one learns best at 0.01, the wide one at 0.001 */
+        bool wide = strcmp(plan.cell[i].size, "wide") == 0, slow = strstr(plan.cell[i].variant, "0.001") != NULL;
+        results.list[results.count] = (Result){.bits_per_byte = wide == slow ? 2.3 : 2.4};
+        results.list[results.count].id = strdup(plan.cell[i].id[0]);
+        results.list[results.count++].grid = strdup("tuning-width");
+    }
+    plan_close(&plan);
+    names.value[0] = "width";
+    assert_int_equal(plan_open(study, &(StudyPart){&names, &all}, &results, &plan), LMU_OK);
+    assert_int_equal(plan.cells, 2);
+    assert_true(plan.cell[0].train.learning_rate == 0.001);
+    assert_true(plan.cell[1].train.learning_rate == 0.01);
+    plan_close(&plan);
+    results_free(&results);
+    study_close(study);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_identities), cmocka_unit_test(test_aside),   cmocka_unit_test(test_widths),
         cmocka_unit_test(test_tuned),      cmocka_unit_test(test_factors), cmocka_unit_test(test_budgets),
+        cmocka_unit_test(test_sizes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
