@@ -191,6 +191,40 @@ static lmu_status check_plan(const StudyRun *s)
     return LMU_OK;
 }
 
+/* Runs of two models of one grid that are the same run: their options are alike, as where a model relies on defaults that
+ * its architecture does not have. */
+static size_t count_twins(const Plan *plan, const StudyGrid *grid, const char *one, const char *other)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < plan->cells; i++)
+        for (size_t k = 0; k < plan->cells; k++) {
+            const Cell *a = &plan->cell[i], *b = &plan->cell[k];
+            if (a->grid != grid || b->grid != grid || a->fault || b->fault || strcmp(a->model, one) != 0 ||
+                strcmp(b->model, other) != 0)
+                continue;
+            for (size_t n = 0; n < a->budgets * b->budgets; n++)
+                count += strcmp(a->id[n / b->budgets], b->id[n % b->budgets]) == 0;
+        }
+    return count;
+}
+
+static void warn_of_twins(const StudyRun *s)
+{
+    for (size_t i = 0; i < s->study->grids; i++) {
+        const StudyGrid *grid = &s->study->grid[i];
+        size_t models = json_array_size(grid->models);
+        for (size_t n = 0; n < models * models; n++) {
+            const char *one = json_string_value(json_array_get(grid->models, n / models));
+            const char *other = json_string_value(json_array_get(grid->models, n % models));
+            size_t twins = n / models < n % models ? count_twins(&s->plan, grid, one, other) : 0;
+            if (twins > 0)
+                progress_say(s->request->progress,
+                             "warning: grid '%s' of %s: models '%s' and '%s' have the same options in %zu run%s", grid->name,
+                             s->study->path, one, other, twins, twins == 1 ? "" : "s");
+        }
+    }
+}
+
 /* The plan of all grids: again whenever a grid is done that others are tuned by. */
 static lmu_status make_plan(StudyRun *s)
 {
@@ -246,6 +280,7 @@ lmu_status study_run(const StudyRequest *request)
     ATTEMPT(results_read(request->results, &s.results));
     ATTEMPT(make_plan(&s));
     ATTEMPT(check_plan(&s));
+    warn_of_twins(&s);
     ATTEMPT(open_corpora(&s));
     ATTEMPT(study_measure(&s));
     say_left(&s);

@@ -179,6 +179,13 @@ jq '.grids = [.grids[1] | .models = ["lmu"] | .sizes = ["2k"] | .budgets = ["128
 works study run "$work/twice.json" --out "$work/twice" --corpus "words=$work/data"
 grep -q "warning: in a second pass the n-gram table knows" "$work/err" || complain "no warning of a second pass: $(tail -c 300 "$work/err")"
 
+# Two names for one model are told; models that differ are not.
+grep -q "have the same options" "$work/err" && complain "a warning of equal models where there are none"
+jq '.models.twin = {"arch": "lmu", "order": 4} | .grids = [.grids[0] | .models = ["lmu", "transformer", "twin"]]' "$work/study.json" >"$work/twins.json"
+works study run "$work/twins.json" --out "$work/twins" --corpus "words=$work/data" --estimate
+[ "$(grep -c "warning: grid 'tuning' of .*twins.json: models 'lmu' and 'twin' have the same options in 2 runs" "$work/err")" -eq 1 ] ||
+    complain "no warning of two names for one model: $(tail -c 300 "$work/err")"
+
 # -- refused -----------------------------------------------------------------------------------------------------------
 refuse 2 "rests on grid tuning, whose runs of it are not all done" study run "$work/study.json" --out "$work/early" --grid core --corpus "words=$work/data"
 grep -q "measuring\|left" "$work/err" && complain "refused after a measurement: $(cat "$work/err")"
