@@ -219,8 +219,8 @@ static void warn_of_twins(const StudyRun *s)
             size_t twins = n / models < n % models ? count_twins(&s->plan, grid, one, other) : 0;
             if (twins > 0)
                 progress_say(s->request->progress,
-                             "warning: grid '%s' of %s: models '%s' and '%s' have the same options in %zu run%s", grid->name,
-                             s->study->path, one, other, twins, twins == 1 ? "" : "s");
+                             "warning: grid '%s' of %s: models '%s' and '%s' have the same options in %zu run%s",
+                             grid->name, s->study->path, one, other, twins, twins == 1 ? "" : "s");
         }
     }
 }
