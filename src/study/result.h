@@ -36,7 +36,7 @@ typedef struct Results {
 } Results;
 
 /* All whole lines of the file, none if it is not there; a last line without its end is left out. LMU_FORMAT names file, line and
- * key; of two lines with one id and grid the first stands. */
+ * key; of two lines with one id and grid the later stands. */
 lmu_status results_read(const char *path, Results *out);
 void results_free(Results *results);
 /* The line of a run, in this grid or (NULL) any: a run that several grids have in common is done once and has a line for each. NULL: none. */
