@@ -33,6 +33,10 @@ static const Field fields[] = {
     FIELD_REAL_OF(TrainConfig, spelling, "0", 0, 1000, "factor",
                   "tokens that share n-grams of two or three bytes, their ends counted, learn together: learning rate "
                   "of the n-grams over --learning-rate (0.3 is a good one); 0: each token by itself"),
+    FIELD_COUNT_OF(
+        TrainConfig, cooccurrence, "0", 0, 1e12, "tokens",
+        "tokens that are used alike start with vectors that are alike: those of what stands beside each in "
+        "the first so many tokens of training (1M, of a budget of as many or more, is a good one); 0: random"),
     FIELD_COUNT_OF(TrainConfig, warmup, "50", 0, 1e9, "steps", "steps of linear warm-up"),
     FIELD_CHOICE_OF(TrainConfig, schedule, "cosine", SCHEDULES,
                     "course of the learning rate behind the warm-up; wsd: stable at its peak, then a linear decay"),

@@ -15,6 +15,7 @@ typedef struct TrainConfig {
     int64_t tokens;
     double time; /* seconds; 0: no limit */
     int64_t length, batch, micro_batch;
+    int64_t cooccurrence; /* tokens */
     bool recompute, carry;
     double learning_rate, memory_rate, spelling, final_fraction;
     int64_t warmup;

@@ -168,6 +168,20 @@ static lmu_status require_same_spelling(const Trainer *t, const char *path, cons
                      t->config->spelling);
 }
 
+static lmu_status require_same_start(const Trainer *t, const char *path, const json_t *json)
+{
+    int64_t then = 0; /* older runs do not tell */
+    json_t *options;
+    TRY(json_get_object(path, json, "options", &options));
+    if (json_object_get(options, "cooccurrence"))
+        TRY(json_get_integer(path, options, "cooccurrence", 0, INT64_MAX, &then));
+    if (then == t->config->cooccurrence)
+        return LMU_OK;
+    return error_set(LMU_USAGE,
+                     "--cooccurrence %lld: the embeddings of this run have started, with %lld: leave the option out",
+                     (long long)t->config->cooccurrence, (long long)then);
+}
+
 static lmu_status restore_spelling(Trainer *t, const char *directory)
 {
     char *path;
@@ -191,6 +205,7 @@ lmu_status trainer_restore(Trainer *t)
     ATTEMPT(require_same_order(t, path, json));
     ATTEMPT(require_same_optimiser(t, path, json));
     ATTEMPT(require_same_spelling(t, path, json));
+    ATTEMPT(require_same_start(t, path, json));
     ATTEMPT(warn_differences(t, path, json));
     ATTEMPT(restore_parameters(t, directory));
     ATTEMPT(restore_spelling(t, directory));

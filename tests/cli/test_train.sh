@@ -4,7 +4,7 @@
 
 # -- broken off and resumed ------------------------------------------------------------------------------------------
 # A run with everything that could tell a resumed run from an unbroken one.
-whole="$tiny --micro-batch 2 --dropout 0.1 --spelling 0.3 --tokens 64k --evaluate-every 7 --evaluate-tokens 200 --log-every 3"
+whole="$tiny --micro-batch 2 --dropout 0.1 --spelling 0.3 --cooccurrence 8k --tokens 64k --evaluate-every 7 --evaluate-tokens 200 --log-every 3"
 
 # The lines of metrics without what the clock says.
 timeless() {
@@ -100,6 +100,12 @@ train 2 "--spelling 0: the run is one with it: leave the option out, or start an
     --resume --out "$run" --spelling 0
 train 0 "held-out text: " $tiny --tokens 1k --out "$work/without"
 train 2 "--spelling 0.5: the run is one without it: leave the option out" --resume --out "$work/without" --spelling 0.5
+train 2 "--cooccurrence 4000: the embeddings of this run have started, with 0: leave the option out" --resume --out "$work/without" \
+    --tokens 8k --cooccurrence 4k
+refuse 2 "--cooccurrence 4000: counts more text than the 3000 tokens that --tokens trains on" $tiny --tokens 3k --cooccurrence 4k
+refuse 2 "--cooccurrence is how embeddings start, and --from has those of its model" $tiny --from "$work/without" --tokens 4k --cooccurrence 1k
+train 0 "held-out text: " $tiny --tokens 1k --cooccurrence 1k --out "$work/counted"
+cmp -s "$work/without/last/model.safetensors" "$work/counted/last/model.safetensors" && complain "--cooccurrence changes nothing"
 mv "$run/last/spelling.safetensors" "$work/kept.safetensors"
 train 1 "last/spelling.safetensors: cannot open" --resume --out "$run"
 head -c 1000 "$work/kept.safetensors" >"$run/last/spelling.safetensors"
