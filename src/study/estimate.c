@@ -70,6 +70,7 @@ static lmu_status speed_measure(StudyRun *s, const Cell *cell, Speed *speed)
     TRY(model_config_copy(&model, &cell->config));
     train.data = study_corpus_of(s, cell)->directory;
     train.tokens = cell->budget[0];
+    train.cooccurrence = 0; /* which changes no step */
     train.threads = s->request->threads;
     TrainRequest request = {
         .run = s->current, .config = &train, .model = &model, .ceiling = s->ceiling, .progress = &quiet};

@@ -52,6 +52,9 @@ static lmu_status cell_configure(Cell *cell, const Study *study, const StudyCorp
                              multiple ? json_integer_value(multiple) : WIDTH_MULTIPLE);
     if (status == LMU_OK)
         status = count_parameters(backend, &cell->config, &cell->parameters, &cell->non_embedding);
+    if (status == LMU_OK && cell->train.cooccurrence > cell->budget[0])
+        status = error_set(LMU_USAGE, "cooccurrence counts %lld tokens, more than the budget of %lld",
+                           (long long)cell->train.cooccurrence, (long long)cell->budget[0]);
     if (status == LMU_MEMORY)
         return status;
     if (status != LMU_OK)

@@ -9,7 +9,7 @@
 #include "base/memory.h"
 #include "base/random.h"
 
-#define REACH 2 /* how many tokens away a neighbour may stand */
+#define REACH 2 /* how many tokens away a neighbour may stand: at once it counts 2, behind that 1 */
 #define SMOOTHING 0.75
 #define ITERATIONS 4
 #define PORTION 64  /* vectors between two looks at whether to go on */
@@ -36,6 +36,13 @@ static lmu_status sparse_new(int64_t rows, int64_t entries, Sparse *m)
     TRY(memory_new(&m->start, (size_t)rows + 1, sizeof *m->start, "counts of neighbours"));
     TRY(memory_new(&m->column, (size_t)entries, sizeof *m->column, "counts of neighbours"));
     return memory_new(&m->value, (size_t)entries, sizeof *m->value, "counts of neighbours");
+}
+
+static lmu_status go_on(const Progress *progress)
+{
+    return progress_interrupted(progress)
+               ? error_set(LMU_INTERRUPTED, "interrupted while counting what stands beside tokens")
+               : LMU_OK;
 }
 
 /* -- counts -- */
@@ -69,10 +76,7 @@ static lmu_status read_pairs(const Windows *windows, int64_t samples, Progress *
     TRY(memory_new(&window, (size_t)length, sizeof *window, "a window"));
     ATTEMPT(memory_new(&pair, (size_t)samples * (size_t)length * REACH, sizeof *pair, "counts of neighbours"));
     for (int64_t s = 0; s < samples; s++) {
-        if (progress_interrupted(progress)) {
-            status = LMU_INTERRUPTED;
-            goto done;
-        }
+        ATTEMPT(go_on(progress));
         windows_read(windows, s, window);
         for (int64_t t = 0; t < length; t++)
             for (int k = 1; k <= REACH && t + k < length; k++)
@@ -95,13 +99,13 @@ static lmu_status count_pairs(const uint64_t *pair, size_t pairs, int64_t vocabu
         entries += i == 0 || pair[i] >> 1 != pair[i - 1] >> 1;
     TRY(sparse_new(vocabulary, entries, m));
     entries = 0;
-    for (size_t i = 0; i < pairs; i++) {
-        int64_t row = (int64_t)(pair[i] >> 32);
-        if (i == 0 || pair[i] >> 1 != pair[i - 1] >> 1) {
-            m->column[entries++] = (int32_t)(pair[i] >> 1 & INT32_MAX);
-            m->start[row + 1]++;
-        }
-        m->value[entries - 1] += pair[i] & 1 ? REACH : 1;
+    for (size_t first = 0, next; first < pairs; first = next, entries++) {
+        int64_t count = 0;
+        for (next = first; next < pairs && pair[next] >> 1 == pair[first] >> 1; next++)
+            count += pair[next] & 1 ? 2 : 1;
+        m->column[entries] = (int32_t)(pair[first] >> 1 & INT32_MAX);
+        m->value[entries] = (float)count;
+        m->start[(pair[first] >> 32) + 1]++;
     }
     for (int64_t row = 0; row < vocabulary; row++)
         m->start[row + 1] += m->start[row];
@@ -130,23 +134,30 @@ done:
     return status;
 }
 
-/* Positive pointwise mutual information in the place of counts. */
+/* Positive pointwise mutual information in the place of counts; entries of which nothing is left go. */
 static lmu_status weigh(Sparse *m)
 {
     double *context, whole = 0;
+    int64_t kept = 0;
     TRY(memory_new(&context, (size_t)m->rows, sizeof *context, "counts of neighbours"));
     for (int64_t i = 0; i < m->start[m->rows]; i++)
         context[m->column[i]] += (double)m->value[i];
     for (int64_t v = 0; v < m->rows; v++)
         whole += context[v] = pow(context[v], SMOOTHING);
-    for (int64_t u = 0; u < m->rows; u++) {
+    for (int64_t u = 0, first = 0; u < m->rows; u++) {
         double all = 0;
-        for (int64_t i = m->start[u]; i < m->start[u + 1]; i++)
+        int64_t end = m->start[u + 1];
+        for (int64_t i = first; i < end; i++)
             all += (double)m->value[i];
-        for (int64_t i = m->start[u]; i < m->start[u + 1]; i++) {
+        for (int64_t i = first; i < end; i++) {
             double information = log((double)m->value[i] / all * whole / context[m->column[i]]);
-            m->value[i] = information > 0 ? (float)information : 0;
+            if (information <= 0)
+                continue;
+            m->column[kept] = m->column[i];
+            m->value[kept++] = (float)information;
         }
+        first = end;
+        m->start[u + 1] = kept;
     }
     free(context);
     return LMU_OK;
@@ -197,11 +208,14 @@ static lmu_status apply(const Sparse m[2], int64_t count, int threads, float *ve
 }
 
 /* Gram and Schmidt's, each vector twice, as once leaves what rounding puts in. One of which nothing is left becomes 0. */
-static lmu_status orthonormalise(int64_t count, int64_t n, int threads, float *vectors)
+static lmu_status orthonormalise(int64_t count, int64_t n, int threads, Progress *progress, float *vectors)
 {
     float *share;
+    lmu_status status = LMU_OK;
     TRY(memory_new(&share, (size_t)count, sizeof *share, "vectors of tokens"));
     for (int64_t k = 0; k < count; k++) {
+        if (k % PORTION == 0)
+            ATTEMPT(go_on(progress));
         float *x = vectors + k * n, before = dot(x, x, n);
         for (int pass = 0; pass < 2; pass++) {
 #pragma omp parallel num_threads(threads)
@@ -220,8 +234,9 @@ static lmu_status orthonormalise(int64_t count, int64_t n, int threads, float *v
         for (int64_t i = 0; i < n; i++)
             x[i] *= scale;
     }
+done:
     free(share);
-    return LMU_OK;
+    return status;
 }
 
 static void draw(uint64_t key, int64_t count, int threads, float *out)
@@ -236,13 +251,12 @@ static lmu_status iterate(const Sparse m[2], int64_t dim, uint64_t seed, int thr
     draw(random_key(seed, "cooccurrence", 0, 0), dim * m->rows, threads, basis);
     for (int k = 0; k < ITERATIONS; k++) {
         for (int64_t done = 0; done < dim; done += PORTION) {
-            if (progress_interrupted(progress))
-                return LMU_INTERRUPTED;
             progress_report(progress, "vectors of tokens", (double)(k * dim + done), (double)(ITERATIONS * dim),
                             "vectors", NULL);
+            TRY(go_on(progress));
             TRY(apply(m, dim - done < PORTION ? dim - done : PORTION, threads, basis + done * m->rows));
         }
-        TRY(orthonormalise(dim, m->rows, threads, basis));
+        TRY(orthonormalise(dim, m->rows, threads, progress, basis));
     }
     progress_report(progress, "vectors of tokens", (double)(ITERATIONS * dim), (double)(ITERATIONS * dim), "vectors",
                     NULL);
@@ -250,7 +264,8 @@ static lmu_status iterate(const Sparse m[2], int64_t dim, uint64_t seed, int thr
 }
 
 /* Row v of out: the basis at v, turned, times a number that makes the mean square of tokens that occur 1. */
-static lmu_status turn(const float *basis, int64_t vocabulary, int64_t dim, uint64_t seed, int threads, float *out)
+static lmu_status turn(const float *basis, int64_t vocabulary, int64_t dim, uint64_t seed, int threads,
+                       Progress *progress, float *out)
 {
     float *rotation;
     double squares = 0;
@@ -258,7 +273,7 @@ static lmu_status turn(const float *basis, int64_t vocabulary, int64_t dim, uint
     lmu_status status;
     TRY(memory_new(&rotation, (size_t)(dim * dim), sizeof *rotation, "vectors of tokens"));
     draw(random_key(seed, "cooccurrence", 1, 0), dim * dim, threads, rotation);
-    ATTEMPT(orthonormalise(dim, dim, threads, rotation));
+    ATTEMPT(orthonormalise(dim, dim, threads, progress, rotation));
     memset(out, 0, (size_t)(vocabulary * dim) * sizeof *out);
 #pragma omp parallel for schedule(static) num_threads(threads)
     for (int64_t v = 0; v < vocabulary; v++)
@@ -291,12 +306,14 @@ lmu_status cooccurrence_vectors(const Windows *windows, int64_t samples, int64_t
     lmu_status status;
     ATTEMPT(read_pairs(windows, samples < windows->count ? samples : windows->count, progress, &pair, &pairs));
     ATTEMPT(count_pairs(pair, pairs, vocabulary, &m[0]));
+    free(pair); /* as many bytes as the matrices may take */
+    pair = NULL;
     ATTEMPT(transpose(&m[0], &m[1]));
     ATTEMPT(weigh(&m[0]));
     ATTEMPT(weigh(&m[1]));
     ATTEMPT(memory_new(&basis, (size_t)(dim * vocabulary), sizeof *basis, "vectors of tokens"));
     ATTEMPT(iterate(m, dim, seed, threads, progress, basis));
-    ATTEMPT(turn(basis, vocabulary, dim, seed, threads, out));
+    ATTEMPT(turn(basis, vocabulary, dim, seed, threads, progress, out));
 done:
     free(pair);
     free(basis);

@@ -5,7 +5,6 @@
 
 #include "base/file.h"
 #include "base/memory.h"
-#include "text/cooccurrence.h"
 #include "text/prepare.h"
 #include "train/trainer_internal.h"
 
@@ -94,49 +93,6 @@ int train_micro_batch(const TrainConfig *config)
     return (int)(rows < 1 ? 1 : rows > config->batch ? config->batch : rows);
 }
 
-/* Embeddings by co-occurrence in the place of random ones; of tokens that do not occur those stay. */
-static lmu_status start_embedding(Trainer *t)
-{
-    const TrainConfig *c = t->config;
-    Params *params = t->model->params;
-    const Param *table = params_find(params, "embedding.weight");
-    int64_t dim = table->shape[1], samples = c->cooccurrence / c->length;
-    float *embedding = NULL, *counted = NULL;
-    lmu_status status;
-    ATTEMPT(memory_new(&embedding, (size_t)table->size, sizeof *embedding, "embeddings"));
-    ATTEMPT(memory_new(&counted, (size_t)table->size, sizeof *counted, "embeddings"));
-    status = cooccurrence_vectors(&t->windows, samples > 0 ? samples : 1, table->shape[0], dim, (uint64_t)c->seed,
-                                  t->backend->threads, t->progress, counted);
-    if (status != LMU_OK) {
-        status = status == LMU_INTERRUPTED ? status : error_prefix(status, "--cooccurrence: ");
-        goto done;
-    }
-    param_get_f32(params, table, 0, table->size, embedding);
-    for (int64_t i = 0; i < table->size; i++)
-        if (counted[i] != 0)
-            embedding[i] = (float)table->init.scale * counted[i];
-    params_write_begin(params);
-    KERNEL(t->backend, put_f32, table->size, embedding, real_at(t->backend, params->values, table->offset));
-    params_write_end(params);
-done:
-    free(embedding);
-    free(counted);
-    return status;
-}
-
-static lmu_status check_cooccurrence(const Trainer *t)
-{
-    const TrainConfig *c = t->config;
-    if (c->cooccurrence > 0 && t->request->from && !t->request->resume)
-        return error_set(LMU_USAGE,
-                         "--cooccurrence is how embeddings start, and --from has those of its model: leave one out");
-    if (c->tokens > 0 && c->cooccurrence > c->tokens)
-        return error_set(LMU_USAGE,
-                         "--cooccurrence %lld: counts more text than the %lld tokens that --tokens trains on",
-                         (long long)c->cooccurrence, (long long)c->tokens);
-    return LMU_OK;
-}
-
 static lmu_status open_model(Trainer *t)
 {
     const TrainRequest *r = t->request;
@@ -167,7 +123,7 @@ static lmu_status open_model(Trainer *t)
     if (!loads)
         TRY(model_draw(t->model, (uint64_t)t->config->seed));
     if (t->config->cooccurrence > 0 && !r->resume)
-        TRY(start_embedding(t));
+        TRY(embedding_start(t));
     TRY(params_train(t->model->params));
     return open_batch(t);
 }
@@ -178,7 +134,7 @@ lmu_status trainer_open(Trainer *t)
     if (c->tokens == 0 && c->time == 0)
         return error_set(LMU_USAGE, "no budget: give --tokens or --time");
     TRY(trainer_check_options(c));
-    TRY(check_cooccurrence(t));
+    TRY(embedding_check(t));
     t->at = (Position){.evaluated = -1, .best_loss = INFINITY};
     t->quiet = (Progress){.interrupt = t->progress ? t->progress->interrupt : NULL};
     TRY(open_data(t));

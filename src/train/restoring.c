@@ -168,6 +168,7 @@ static lmu_status require_same_spelling(const Trainer *t, const char *path, cons
                      t->config->spelling);
 }
 
+/* It could only be passed over, and the checkpoint would then tell an untruth. */
 static lmu_status require_same_start(const Trainer *t, const char *path, const json_t *json)
 {
     int64_t then = 0; /* older runs do not tell */

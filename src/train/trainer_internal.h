@@ -72,6 +72,12 @@ typedef struct Trainer {
 lmu_status trainer_open(Trainer *t);
 void trainer_close(Trainer *t);
 
+/* embedding.c: with --cooccurrence. */
+/* LMU_USAGE: it would count text that is not trained on, or for nothing. */
+lmu_status embedding_check(const Trainer *t);
+/* Of tokens that do not occur in the text that is counted, the embeddings stay random. */
+lmu_status embedding_start(Trainer *t);
+
 /* lanes.c: the state that the windows of a step take over from those of the step before. Without --carry, nothing is done. */
 /* LMU_USAGE: the state of the model has a limit that a lane would reach. */
 lmu_status lanes_open(Trainer *t);

@@ -179,6 +179,11 @@ jq '.grids = [.grids[1] | .models = ["lmu"] | .sizes = ["2k"] | .budgets = ["128
 works study run "$work/twice.json" --out "$work/twice" --corpus "words=$work/data"
 grep -q "warning: in a second pass the n-gram table knows" "$work/err" || complain "no warning of a second pass: $(tail -c 300 "$work/err")"
 
+# Co-occurrence of more text than a budget has is refused before anything is trained.
+jq '.grids[2].variants["two steps"] = {"cooccurrence": 4000}' "$work/study.json" >"$work/edited.json"
+refuse 1 "[two steps] cannot be made: cooccurrence counts 4000 tokens, more than the budget of 3000" study run "$work/edited.json" --out "$work/more" \
+    --results "$work/cut/results.jsonl" --corpus "words=$work/data"
+
 # Two names for one model are told; models that differ are not.
 grep -q "have the same options" "$work/err" && complain "a warning of equal models where there are none"
 jq '.models.twin = {"arch": "lmu", "order": 4} | .grids = [.grids[0] | .models = ["lmu", "transformer", "twin"]]' "$work/study.json" >"$work/twins.json"
