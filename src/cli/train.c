@@ -111,6 +111,7 @@ static void warn_of_idle(const ModelConfig *old_model, const ModelConfig *model,
         const char *name, *without, *readers;
         bool read;
     } rules[] = {{"momentum", "AdamW", "Muon", config->optimizer == OPTIMISER_MUON},
+                 {"muon_interval", "AdamW", "Muon", config->optimizer == OPTIMISER_MUON},
                  {"decay", "the cosine schedule", "wsd", config->schedule == SCHEDULE_WSD},
                  {"memory_rate", model->arch, readers, memory},
                  {"memory", model->arch, readers, memory}};

@@ -30,22 +30,26 @@ static const Speed *speed_find(const Speeds *speeds, const Cell *cell)
     return NULL;
 }
 
-/* The last finished run of the model and width that was made under the same conditions tells. */
+/* The last three finished runs of the model and width that were made under the same conditions tell, by the middle one: one that was
+ * held up by something else says nothing of the next. */
 static bool speed_known(const Results *results, const Cell *cell, int threads, Speed *speed)
 {
-    for (size_t i = results->count; i-- > 0;) {
+    double found[3];
+    int count = 0;
+    for (size_t i = results->count; i-- > 0 && count < 3;) {
         const Result *r = &results->list[i];
         const json_t *batch = json_object_get(r->settings, "batch"), *length = json_object_get(r->settings, "length");
         if (strcmp(r->model, cell->model) == 0 && strcmp(r->optimizer, cell->optimizer) == 0 &&
             r->width == cell->config.dim && json_integer_value(batch) == cell->train.batch &&
             json_integer_value(length) == cell->train.length && r->threads == threads && r->seconds > 0 &&
-            strcmp(r->cpu, machine_cpu_name()) == 0) {
-            speed->training = r->seconds / (double)r->tokens;
-            speed->scoring = SCORING_SHARE * speed->training;
-            return true;
-        }
+            strcmp(r->cpu, machine_cpu_name()) == 0)
+            found[count++] = r->seconds / (double)r->tokens;
     }
-    return false;
+    if (count == 0)
+        return false;
+    speed->training = seconds_median(found, count);
+    speed->scoring = SCORING_SHARE * speed->training;
+    return true;
 }
 
 lmu_status study_ceiling(StudyRun *s)

@@ -6,6 +6,7 @@
 #include "base/digest.h"
 #include "base/memory.h"
 #include "study/planner.h"
+#include "train/optimiser.h"
 
 bool setting_stands_aside(const char *name)
 {
@@ -30,6 +31,15 @@ static lmu_status identity_fields(const FieldTable *table, const void *values, v
     return status;
 }
 
+/* What 0 comes to, and nothing where a matrix moves in every step, as it did before there was the setting. */
+static void identity_interval(const TrainConfig *train, json_t *json)
+{
+    int64_t interval = optimiser_interval(train);
+    json_object_del(json, "muon_interval");
+    if (interval != 1)
+        json_object_set_new(json, "muon_interval", json_integer(interval));
+}
+
 lmu_status cell_identify(Cell *cell, const StudyCorpus *corpus)
 {
     TRY(memory_new(&cell->id, cell->budgets, sizeof *cell->id, "a study"));
@@ -45,6 +55,7 @@ lmu_status cell_identify(Cell *cell, const StudyCorpus *corpus)
         json_object_set_new(json, "arch", json_string(cell->config.arch));
         ATTEMPT(identity_fields(&model_table, &cell->config, &model, json));
         ATTEMPT(identity_fields(&train_table, &cell->train, &train, json));
+        identity_interval(&cell->train, json);
     }
     for (size_t i = 0; i < cell->budgets; i++) {
         char digest[DIGEST_SIZE];

@@ -23,6 +23,7 @@ typedef struct TrainConfig {
     double decay;  /* share of the budget */
     int optimizer; /* OptimiserKind */
     double momentum;
+    int64_t muon_interval; /* steps; optimiser_interval resolves 0 */
     double weight_decay, beta1, beta2, epsilon, clip;
     int64_t seed;
     int64_t evaluate_every, evaluate_tokens, log_every;

@@ -176,16 +176,18 @@ static void orthogonalise(Muon *muon, const Param *param)
     }
 }
 
-static void step_map(Muon *muon, Params *params, const Param *param, const MuonStep *step)
+static void step_map(Muon *muon, Params *params, const Param *param, const MuonStep *step, bool moves)
 {
     Backend *b = muon->backend;
     Real *gradient = real_at(b, params->gradients, param->offset);
     Real *momentum = real_at(b, params->first_moment, param->offset);
     KERNEL(b, momentum, param->size, step->momentum, step->gradient_scale, gradient, momentum, muon->direction);
+    if (!moves)
+        return;
     orthogonalise(muon, param);
     /* Liu et al. 2025, section 2.2: the root mean square of AdamW's updates, so that its rate and decay serve here too. */
-    double size = 0.2 * sqrt((double)greatest_side(param));
-    KERNEL(b, descend, param->size, 1 - step->rate * step->decay, step->rate * size, muon->direction,
+    double size = 0.2 * sqrt((double)greatest_side(param)), rate = step->rate * (double)step->interval;
+    KERNEL(b, descend, param->size, 1 - rate * step->decay, rate * size, muon->direction,
            real_at(b, params->values, param->offset));
 }
 
@@ -193,7 +195,7 @@ void muon_step(Muon *muon, Params *params, const Param *param, const MuonStep *s
 {
     for (int64_t i = 0; i < param->maps; i++) {
         Param map = map_of(param, i);
-        step_map(muon, params, &map, step);
+        step_map(muon, params, &map, step, (step->turn + i) % step->interval == 0);
     }
 }
 

@@ -15,6 +15,8 @@ typedef struct MuonStep {
     double rate, decay; /* as AdamW's: the update is as large as AdamW's usually is */
     double momentum;
     double gradient_scale; /* of clipping */
+    int64_t interval; /* steps, of which the momentum moves in each and the matrix in one, as far as in all of them */
+    int64_t turn;     /* the one where this is a multiple of the interval; that of the next map is one more */
 } MuonStep;
 
 /* Memory for the largest matrix of a store whose parameters are all named. */
@@ -25,7 +27,7 @@ bool muon_moves(const Param *param);
 /* One step of one parameter; inside params_write_begin/end. */
 void muon_step(Muon *muon, Params *params, const Param *param, const MuonStep *step);
 
-/* Multiplications and additions of a step over all of them, as two FLOP each: those of whole products, though a backend may make
+/* Multiplications and additions of a move of all of them, as two FLOP each: those of whole products, though a backend may make
  * half of a symmetric one. */
 double muon_flops(const Params *params);
 

@@ -2,6 +2,8 @@
 
 #include <math.h>
 
+#define MUON_TOKENS 4096 /* between two moves of a matrix, where steps have fewer */
+
 double schedule_rate(const TrainConfig *config, int64_t step, double spent, double warm)
 {
     if (step < config->warmup)
@@ -57,17 +59,32 @@ AdamW optimiser_adamw(const TrainConfig *config, double rate, double scale, int6
                    .step = step};
 }
 
+int64_t optimiser_interval(const TrainConfig *config)
+{
+    if (config->optimizer != OPTIMISER_MUON)
+        return 1;
+    if (config->muon_interval > 0)
+        return config->muon_interval;
+    double steps = ceil(MUON_TOKENS / ((double)config->batch * (double)config->length));
+    return steps > 1 ? (int64_t)steps : 1;
+}
+
 void optimiser_step(Params *params, const TrainConfig *config, Muon *muon, double rate, double scale, int64_t step)
 {
     AdamW adamw = optimiser_adamw(config, rate, scale, step);
-    MuonStep orthogonal = {
-        .rate = rate, .decay = config->weight_decay, .momentum = config->momentum, .gradient_scale = scale};
+    MuonStep orthogonal = {.rate = rate,
+                           .decay = config->weight_decay,
+                           .momentum = config->momentum,
+                           .gradient_scale = scale,
+                           .interval = optimiser_interval(config),
+                           .turn = step};
     Param *const *list = params->list;
     params_write_begin(params);
     for (size_t i = 0, next; i < params->learnt_count; i = next) {
         next = i + 1;
         if (muon && muon_moves(list[i])) {
             muon_step(muon, params, list[i], &orthogonal);
+            orthogonal.turn += list[i]->maps; /* others in other steps */
             continue;
         }
         while (next < params->learnt_count && alike(list[next], list[i]) && !(muon && muon_moves(list[next])))

@@ -18,6 +18,9 @@ double optimiser_norm(const Params *params);
 /* AdamW's step (from 1) with the gradients scaled by `scale`, without decay. */
 AdamW optimiser_adamw(const TrainConfig *config, double rate, double scale, int64_t step);
 
+/* Steps in one of which Muon moves a matrix; 1 with AdamW. */
+int64_t optimiser_interval(const TrainConfig *config);
+
 /* One step (from 1) with the gradients scaled by `scale`: decay on matrices and tables alone. Matrices by Muon, or where `muon`
  * is NULL all by AdamW. */
 void optimiser_step(Params *params, const TrainConfig *config, Muon *muon, double rate, double scale, int64_t step);

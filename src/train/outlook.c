@@ -76,7 +76,7 @@ static lmu_status measure_step(Trainer *t, double *seconds)
     if (t->spelling)
         *seconds += norm * spelling_numbers(t->spelling) / (double)t->model->params->learnt;
     if (t->muon)
-        *seconds += muon_flops(t->model->params) / t->ceiling;
+        *seconds += muon_flops(t->model->params) / (double)optimiser_interval(t->config) / t->ceiling;
     return LMU_OK;
 }
 

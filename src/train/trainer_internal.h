@@ -109,9 +109,8 @@ lmu_status metrics_begin(Trainer *t);
 lmu_status metrics_train(Trainer *t, double tokens_per_second);
 lmu_status metrics_valid(Trainer *t, const EvalResult *result, bool whole);
 
-/* ceiling.c: the product whose speed is the ceiling, M x K by K x N; the median of `count` times, which are put in order. */
+/* ceiling.c: the product whose speed is the ceiling, M x K by K x N. */
 enum { CEILING_M = 4096, CEILING_N = 1024, CEILING_K = 1024, CEILING_RUNS = 20 };
-double seconds_median(double *seconds, int count);
 
 /* outlook.c: refuses what cannot fit, before any of it is touched; says what the run will take. */
 lmu_status trainer_refuse_memory(const Trainer *t);

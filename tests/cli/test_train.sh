@@ -185,6 +185,12 @@ run=$work/killed
 train 0 "480 steps" --resume --out "$run" --tokens 76800 --recompute
 grep -q '"recompute": true' "$run/last/trainer.json" || complain "--recompute is forgotten"
 [ "$(reached "$run")" -eq 480 ] || complain "a longer budget: ended at step $(reached "$run")"
+# A checkpoint from before the option goes on as it began.
+cp -r "$run" "$work/older"
+grep -q '"muon_interval": 0' "$work/older/last/trainer.json" || complain "--muon-interval is not in the checkpoint"
+sed -i '/"muon_interval"/d' "$work/older/last/trainer.json"
+train 0 "481 steps" --resume --out "$work/older" --tokens 76960
+grep -q '"muon_interval": 1' "$work/older/last/trainer.json" || complain "--muon-interval of an older checkpoint is not 1"
 run=$work/unbroken
 train 2 "--seed 3: the run has 0, on which the order of its data rests" --resume --out "$run" --seed 3
 train 2 "--length 16: the run has 32" --resume --out "$run" --length 16

@@ -117,6 +117,32 @@ static void test_aside(void **state)
     }
 }
 
+/* Muon's interval by default is what it comes to, 32 steps of 128 tokens; in every step is what runs were before there was one. */
+static void test_interval(void **state)
+{
+    (void)state;
+    static const char *const optimizers[] = {
+        "{\"optimizer\": \"muon\"}", "{\"optimizer\": \"muon\", \"muon_interval\": 32}",
+        "{\"optimizer\": \"muon\", \"muon_interval\": 1}", "{\"optimizer\": \"adamw\", \"muon_interval\": 32}", "{}"};
+    char id[5][17];
+    Study *study;
+    Results none = {0};
+    assert_int_equal(study_open(STUDY, &study), LMU_OK);
+    for (int i = 0; i < 5; i++) {
+        Plan plan;
+        json_t *optimizer = json_loads(optimizers[i], 0, NULL);
+        json_object_set_new(json_object_get(study->json, "optimizers"), "adamw", optimizer);
+        assert_int_equal(plan_open(study, &everything, &none, &plan), LMU_OK);
+        strcpy(id[i], plan.cell[0].id[0]);
+        plan_close(&plan);
+    }
+    study_close(study);
+    assert_string_equal(id[0], id[1]);
+    assert_string_not_equal(id[1], id[2]);
+    assert_string_equal(id[2], "97ee504f3f2776d2");
+    assert_string_equal(id[3], id[4]);
+}
+
 /* The width is the multiple whose parameters are nearest, above or below. */
 static void test_widths(void **state)
 {
@@ -300,9 +326,9 @@ static void test_sizes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_identities), cmocka_unit_test(test_aside),   cmocka_unit_test(test_widths),
-        cmocka_unit_test(test_tuned),      cmocka_unit_test(test_factors), cmocka_unit_test(test_budgets),
-        cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_identities), cmocka_unit_test(test_aside), cmocka_unit_test(test_interval),
+        cmocka_unit_test(test_widths),     cmocka_unit_test(test_tuned), cmocka_unit_test(test_factors),
+        cmocka_unit_test(test_budgets),    cmocka_unit_test(test_sizes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

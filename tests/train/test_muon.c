@@ -1,4 +1,4 @@
-/* Muon against an implementation of its own in double, the singular values of what it makes, and which parameters it moves. */
+/* Muon against an implementation of its own in double, the singular values of what it makes, which parameters it moves, and when. */
 #include <math.h>
 
 #include "base/random.h"
@@ -95,9 +95,12 @@ typedef struct Reference {
     double *values, *momentum;
 } Reference;
 
+/* Of all maps, numbered through, every one moves where the step and its number make a multiple of the interval. */
 static void reference_step(const Params *params, Reference *r, const TrainConfig *c, double rate, double scale,
-                           const double *gradients)
+                           int step, const double *gradients)
 {
+    int turn = step, interval = (int)c->muon_interval;
+    rate *= interval;
     for (size_t p = 0; p < params->count; p++) {
         const Param *param = params->list[p];
         int64_t at = param->offset, rows = param->shape[0] / maps_of(p), columns = param->shape[1];
@@ -106,17 +109,21 @@ static void reference_step(const Params *params, Reference *r, const TrainConfig
             r->momentum[at + i] = c->momentum * r->momentum[at + i] + scale * gradients[at + i];
             update[i] = scale * gradients[at + i] + c->momentum * r->momentum[at + i];
         }
-        for (int map = 0; map < maps_of(p); map++)
-            reference_orthogonal(rows, columns, update + map * rows * columns);
         double size = 0.2 * sqrt((double)(rows > columns ? rows : columns));
-        for (int64_t i = 0; i < param->size; i++)
-            r->values[at + i] -= rate * (size * update[i] + c->weight_decay * r->values[at + i]);
+        for (int map = 0; map < maps_of(p); map++) {
+            if (turn++ % interval)
+                continue;
+            int64_t from = map * rows * columns;
+            reference_orthogonal(rows, columns, update + from);
+            for (int64_t i = from; i < from + rows * columns; i++)
+                r->values[at + i] -= rate * (size * update[i] + c->weight_decay * r->values[at + i]);
+        }
         free(update);
     }
 }
 
 /* Distances of whole matrices, relative to how far the steps have moved them. */
-static void check_steps(BackendKind kind, Compute compute, double tolerance)
+static void check_steps(BackendKind kind, Compute compute, int interval, double tolerance)
 {
     enum { STEPS = 5 };
     Backend *backend;
@@ -126,14 +133,16 @@ static void check_steps(BackendKind kind, Compute compute, double tolerance)
     Params *params = matrices(backend);
     TrainConfig config = default_training();
     config.weight_decay = 0.3;
+    config.optimizer = OPTIMISER_MUON;
+    config.muon_interval = interval;
     assert_done(muon_open(params, &muon));
     double *start = vector_read(params, params->values), *gradients = vector_read(params, params->gradients);
     Reference reference = {vector_read(params, params->values), vector_read(params, params->first_moment)};
     for (int step = 1; step <= STEPS; step++) {
         double scale = step % 3 == 0 ? 0.25 : 1;
         draw_gradients(params, gradients, step);
-        reference_step(params, &reference, &config, 0.02 * step, scale, gradients);
-        optimiser_step(params, &config, muon, 0.02 * step, scale, step);
+        reference_step(params, &reference, &config, 0.02 * step / interval, scale, step, gradients);
+        optimiser_step(params, &config, muon, 0.02 * step / interval, scale, step);
     }
     double *values = vector_read(params, params->values), *second = vector_read(params, params->second_moment);
     for (size_t p = 0; p < params->count; p++) {
@@ -171,11 +180,32 @@ static bool multiplies_bf16(void)
 static void test_steps(void **state)
 {
     (void)state;
-    check_steps(BACKEND_DOUBLE, COMPUTE_F32, 1e-9);
-    check_steps(BACKEND_REFERENCE, COMPUTE_F32, 1e-3);
-    check_steps(BACKEND_CPU, COMPUTE_F32, 1e-3);
-    if (multiplies_bf16())
-        check_steps(BACKEND_CPU, COMPUTE_BF16, 0.1);
+    for (int interval = 1; interval <= 3; interval += 2) {
+        check_steps(BACKEND_DOUBLE, COMPUTE_F32, interval, 1e-9);
+        check_steps(BACKEND_REFERENCE, COMPUTE_F32, interval, 1e-3);
+        check_steps(BACKEND_CPU, COMPUTE_F32, interval, 1e-3);
+        if (multiplies_bf16())
+            check_steps(BACKEND_CPU, COMPUTE_BF16, interval, 0.1);
+    }
+}
+
+/* Steps of 4,096 tokens and more move every matrix; smaller ones as many of them as make so many tokens. */
+static void test_interval(void **state)
+{
+    (void)state;
+    static const int64_t cases[][3] = {{1, 1, 4096}, {1, 512, 8}, {2, 512, 4},          {3, 512, 3},
+                                       {16, 256, 1}, {7, 585, 2}, {1 << 20, 1 << 24, 1}};
+    TrainConfig config = default_training();
+    config.optimizer = OPTIMISER_MUON;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        config.batch = cases[i][0], config.length = cases[i][1];
+        assert_int_equal(optimiser_interval(&config), cases[i][2]);
+    }
+    config.muon_interval = 5;
+    assert_int_equal(optimiser_interval(&config), 5);
+    config.optimizer = OPTIMISER_ADAMW;
+    assert_int_equal(optimiser_interval(&config), 1);
+    fields_free(&train_table, &config);
 }
 
 /* The smallest and largest eigenvalue of a symmetric matrix, by Jacobi's rotations. */
@@ -239,7 +269,8 @@ static void check_singular_values(Compute compute, bool flat)
     for (size_t p = 0; p < SHAPES; p++) {
         int64_t rows = shapes[p][0] / maps_of(p), columns = shapes[p][1], n = rows < columns ? rows : columns,
                 k = rows + columns - n;
-        muon_step(muon, params, params->list[p], &(MuonStep){.rate = 5 / sqrt((double)k), .gradient_scale = 1});
+        muon_step(muon, params, params->list[p],
+                  &(MuonStep){.rate = 5 / sqrt((double)k), .gradient_scale = 1, .interval = 1});
         double *all = vector_read(params, params->values), *x = all + params->list[p]->offset, least, greatest,
                along = 0;
         double *gram = calloc((size_t)(n * n), sizeof *gram);
@@ -352,6 +383,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_steps),
+        cmocka_unit_test(test_interval),
         cmocka_unit_test(test_singular_values),
         cmocka_unit_test(test_moved_by_name),
     };
