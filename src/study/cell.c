@@ -10,6 +10,7 @@
 #include "base/format.h"
 #include "base/json.h"
 #include "study/internal.h"
+#include "train/optimiser.h"
 
 /* -- results -- */
 
@@ -30,7 +31,9 @@ static lmu_status settings_of(const Cell *cell, json_t **out)
     lmu_status status = LMU_OK;
     if (!cell->order) {
         TRY(model_config_to_json(&cell->config, &json));
-        status = fields_to_json(&train_table, &cell->train, json);
+        TrainConfig told = cell->train;
+        told.muon_interval = optimiser_interval(&told); /* as in the identity */
+        status = fields_to_json(&train_table, &told, json);
     }
     for (size_t i = 0; i < sizeof not_told / sizeof *not_told; i++)
         json_object_del(json, not_told[i]);

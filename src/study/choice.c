@@ -84,6 +84,7 @@ static lmu_status defaults_make(json_t **out)
     if (status == LMU_OK)
         status = fields_init(&train_table, &train);
     if (status == LMU_OK) {
+        train_config_older(&train);
         status = fields_to_json(&train_table, &train, json);
         fields_free(&train_table, &train);
     }

@@ -166,8 +166,9 @@ const char untimed_machines[] = "not all runs of both had one CPU, number of thr
 /* Whether two runs of a series do the same work for a token: tuning may have given each budget a shape of its own. */
 static bool is_alike(const Result *a, const Result *b)
 {
-    return a->flops_token == b->flops_token && json_integer_value(json_object_get(a->settings, "batch")) ==
-                                                   json_integer_value(json_object_get(b->settings, "batch"));
+    return a->flops_token == b->flops_token && result_interval(a) == result_interval(b) &&
+           json_integer_value(json_object_get(a->settings, "batch")) ==
+               json_integer_value(json_object_get(b->settings, "batch"));
 }
 
 /* Over the runs that are like this one. */

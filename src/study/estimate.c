@@ -5,6 +5,7 @@
 #include "base/memory.h"
 #include "study/internal.h"
 #include "text/ngram.h"
+#include "train/optimiser.h"
 
 #define COUNT_SPEED 1e6    /* tokens a second that counts are made of, at least */
 #define SCORING_SHARE 0.33 /* of the time of training that scoring takes for a token */
@@ -15,7 +16,8 @@ static Speed speed_of(const Cell *cell)
                    .optimizer = cell->optimizer,
                    .width = cell->config.dim,
                    .batch = cell->train.batch,
-                   .length = cell->train.length};
+                   .length = cell->train.length,
+                   .interval = optimiser_interval(&cell->train)};
 }
 
 static const Speed *speed_find(const Speeds *speeds, const Cell *cell)
@@ -24,10 +26,19 @@ static const Speed *speed_find(const Speeds *speeds, const Cell *cell)
         const Speed *known = &speeds->list[i];
         if (strcmp(known->model, cell->model) == 0 && strcmp(known->optimizer, cell->optimizer) == 0 &&
             known->width == cell->config.dim && known->batch == cell->train.batch &&
-            known->length == cell->train.length)
+            known->length == cell->train.length && known->interval == optimiser_interval(&cell->train))
             return known;
     }
     return NULL;
+}
+
+static bool speed_is_of(const Result *r, const Cell *cell, int threads)
+{
+    const json_t *batch = json_object_get(r->settings, "batch"), *length = json_object_get(r->settings, "length");
+    return strcmp(r->model, cell->model) == 0 && strcmp(r->optimizer, cell->optimizer) == 0 &&
+           r->width == cell->config.dim && json_integer_value(batch) == cell->train.batch &&
+           json_integer_value(length) == cell->train.length && result_interval(r) == optimiser_interval(&cell->train) &&
+           r->threads == threads && r->seconds > 0 && strcmp(r->cpu, machine_cpu_name()) == 0;
 }
 
 /* The last three finished runs of the model and width that were made under the same conditions tell, by the middle one: one that was
@@ -35,15 +46,14 @@ static const Speed *speed_find(const Speeds *speeds, const Cell *cell)
 static bool speed_known(const Results *results, const Cell *cell, int threads, Speed *speed)
 {
     double found[3];
+    const char *last = "";
     int count = 0;
     for (size_t i = results->count; i-- > 0 && count < 3;) {
         const Result *r = &results->list[i];
-        const json_t *batch = json_object_get(r->settings, "batch"), *length = json_object_get(r->settings, "length");
-        if (strcmp(r->model, cell->model) == 0 && strcmp(r->optimizer, cell->optimizer) == 0 &&
-            r->width == cell->config.dim && json_integer_value(batch) == cell->train.batch &&
-            json_integer_value(length) == cell->train.length && r->threads == threads && r->seconds > 0 &&
-            strcmp(r->cpu, machine_cpu_name()) == 0)
-            found[count++] = r->seconds / (double)r->tokens;
+        if (strcmp(r->id, last) == 0 || !speed_is_of(r, cell, threads)) /* grids may share a run */
+            continue;
+        found[count++] = r->seconds / (double)r->tokens;
+        last = r->id;
     }
     if (count == 0)
         return false;

@@ -8,7 +8,7 @@
 /* Seconds a token that a cell, and all that are like it, take. */
 typedef struct Speed {
     const char *model, *optimizer; /* of the study's file */
-    int64_t width, batch, length;
+    int64_t width, batch, length, interval;
     double training, scoring;
 } Speed;
 

@@ -40,6 +40,12 @@ const Result *results_find(const Results *results, const char *id, const char *g
     return NULL;
 }
 
+int64_t result_interval(const Result *result)
+{
+    const json_t *interval = json_object_get(result->settings, "muon_interval");
+    return interval ? json_integer_value(interval) : 1;
+}
+
 /* -- reading -- */
 
 static lmu_status get_text(const char *origin, const json_t *json, const char *key, char **out)

@@ -42,6 +42,9 @@ void results_free(Results *results);
 /* The line of a run, in this grid or (NULL) any: a run that several grids have in common is done once and has a line for each. NULL: none. */
 const Result *results_find(const Results *results, const char *id, const char *grid);
 
+/* Steps between two moves of a matrix by Muon, 1 with AdamW; of a line from before there was the option, 1. */
+int64_t result_interval(const Result *result);
+
 /* Takes over what `result` owns and appends it to the list and, synced, to the file. */
 lmu_status results_append(Results *results, const char *path, Result *result);
 void result_free(Result *result);

@@ -27,9 +27,9 @@ static const Field fields[] = {
         "0.2 sqrt(max(rows, columns)) times an orthogonal one, as large as AdamW's, so that --learning-rate "
         "and --weight-decay serve both"),
     FIELD_REAL_OF(TrainConfig, momentum, "0.95", 0, 0.999999, "factor", "muon: decay of the momentum (Nesterov's)"),
-    FIELD_COUNT_OF(TrainConfig, muon_interval, "0", 0, 1e6, "steps",
+    FIELD_COUNT_OF(TrainConfig, muon_interval, "0", 0, 100, "steps",
                    "muon: a matrix moves in one of so many steps, so many times as far, and matrices take turns, so "
-                   "that small steps cost less; 0: as many as make 4,096 tokens"),
+                   "that small steps cost less; 1: in every step; 0: as many as make 4,096 tokens, 4 at most"),
     FIELD_REAL_OF(TrainConfig, learning_rate, "2e-3", 0, 10, "rate", "peak learning rate"),
     FIELD_REAL_OF(TrainConfig, memory_rate, "1", 0, 1000, "factor",
                   "learning rate of implicit attention's small matrices and vectors (L, b, p), over --learning-rate"),
@@ -67,5 +67,10 @@ static const Field fields[] = {
         "how Legendre memories run while training: fused with implicit attention, or all states first, by the "
         "recurrence, by chunks, or by Fourier transforms as in the paper; the same model, to rounding"),
 };
+
+void train_config_older(TrainConfig *config)
+{
+    config->muon_interval = 1;
+}
 
 const FieldTable train_table = {"Training", fields, sizeof fields / sizeof *fields};

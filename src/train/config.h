@@ -35,4 +35,8 @@ typedef struct TrainConfig {
 
 extern const FieldTable train_table;
 
+/* Where a default is not what the program did before it had the option: what it did. For files that may be older, before they are
+ * read over it. */
+void train_config_older(TrainConfig *config);
+
 #endif

@@ -21,8 +21,8 @@ AdamW optimiser_adamw(const TrainConfig *config, double rate, double scale, int6
 /* Steps in one of which Muon moves a matrix; 1 with AdamW. */
 int64_t optimiser_interval(const TrainConfig *config);
 
-/* One step (from 1) with the gradients scaled by `scale`: decay on matrices and tables alone. Matrices by Muon, or where `muon`
- * is NULL all by AdamW. */
+/* One step (from 1) with the gradients scaled by `scale`: decay on matrices and tables alone. By Muon, which must be what the config
+ * says, those matrices whose turn it is; where `muon` is NULL all by AdamW. */
 void optimiser_step(Params *params, const TrainConfig *config, Muon *muon, double rate, double scale, int64_t step);
 
 #endif

@@ -244,7 +244,7 @@ lmu_status train_options(const char *run, TrainConfig *config, ModelConfig *mode
     lmu_status status;
     memset(model, 0, sizeof *model);
     TRY(fields_init(&train_table, config));
-    config->muon_interval = 1; /* of a checkpoint from before the option */
+    train_config_older(config);
     ATTEMPT(path_join(run, "last", &directory));
     ATTEMPT(require_trained(run, ""));
     ATTEMPT(require_trained(run, "last"));

@@ -63,7 +63,7 @@ int train_micro_batch(const TrainConfig *config);
 /* FLOP/s of a product of 4096 x 1024 by 1024 x 1024 of what the backend multiplies (float, or bfloat16 rounded beforehand), output in
  * float, median of up to 20: the product ceiling. */
 lmu_status product_ceiling(Backend *backend, double *flops);
-/* The median of `count` times, of which there is one; they are put in order. Of an even number the upper one of the middle. */
+/* The median of one time or more, which are put in order; of an even number the upper one of the middle. */
 double seconds_median(double *seconds, int count);
 
 #endif

@@ -6,9 +6,10 @@
 {
 # -- options that nothing reads --------------------------------------------------------------------------------------
 small="--data $work/data --dim 16 --layers 1 --length 16 --batch 4 --tokens 1k"
-train 0 "warning: --heads has no effect on lstm; it has one on lmu-attention, transformer, transformer-modern" $small --arch lstm --heads 2 --memory fft --decay 0.3 --out "$work/idle"
+train 0 "warning: --heads has no effect on lstm; it has one on lmu-attention, transformer, transformer-modern" $small --arch lstm --heads 2 --memory fft --decay 0.3 --muon-interval 2 --out "$work/idle"
 grep -qF "warning: --memory has no effect on lstm; it has one on lmu, lmu-paper, lmu-attention" "$work/out" || complain "--memory: $(cat "$work/out")"
 grep -qF "warning: --decay has no effect on the cosine schedule; it has one on wsd" "$work/out" || complain "--decay: $(cat "$work/out")"
+grep -qF "warning: --muon-interval has no effect on AdamW; it has one on Muon" "$work/out" || complain "--muon-interval: $(cat "$work/out")"
 train 0 "model lmu-attention" $small --arch lmu-attention --heads 2 --memory fft --schedule wsd --decay 0.3 --out "$work/busy"
 ! grep -F "has no effect" "$work/out" || complain "an option that is read: $(cat "$work/out")"
 

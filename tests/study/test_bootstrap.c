@@ -95,6 +95,26 @@ static void settings_change(void **state)
     results_free(&results);
 }
 
+/* A line of Muon's from before matrices waited moved them in every step, whatever is the default now. */
+static void older_than_an_option(void **state)
+{
+    (void)state;
+    Results results = {0};
+    SeriesList series;
+    set(add_run(&results, "lmu", "small", 1000, 0, 4, 0), "{\"optimizer\": \"muon\"}");
+    set(add_run(&results, "lmu", "small", 1000, 1, 4, 0), "{\"optimizer\": \"muon\", \"muon_interval\": 1}");
+    set(add_run(&results, "lmu", "small", 2000, 0, 3, 0), "{\"optimizer\": \"muon\"}");
+    set(add_run(&results, "lmu", "small", 2000, 1, 3, 0), "{\"optimizer\": \"muon\", \"muon_interval\": 4}");
+    collect(&results, &series);
+    assert_int_equal(series_cell(&series.list[0], "small", 1000)->runs, 2);
+    assert_int_equal(series_cell(&series.list[0], "small", 2000)->runs, 1);
+    assert_non_null(strstr(series.notes.value[0], "muon_interval 1, now 4"));
+    assert_int_equal(result_interval(&results.list[0]), 1);
+    assert_int_equal(result_interval(&results.list[3]), 4);
+    series_free(&series);
+    results_free(&results);
+}
+
 static void refused(void **state)
 {
     (void)state;
@@ -226,9 +246,9 @@ static void reproducible(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(which_runs),   cmocka_unit_test(settings_change), cmocka_unit_test(refused),
-        cmocka_unit_test(covers),       cmocka_unit_test(seeds_vary),      cmocka_unit_test(seeds_lent),
-        cmocka_unit_test(reproducible),
+        cmocka_unit_test(which_runs), cmocka_unit_test(settings_change), cmocka_unit_test(older_than_an_option),
+        cmocka_unit_test(refused),    cmocka_unit_test(covers),          cmocka_unit_test(seeds_vary),
+        cmocka_unit_test(seeds_lent), cmocka_unit_test(reproducible),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

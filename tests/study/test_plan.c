@@ -117,13 +117,13 @@ static void test_aside(void **state)
     }
 }
 
-/* Muon's interval by default is what it comes to, 32 steps of 128 tokens; in every step is what runs were before there was one. */
+/* Muon's interval by default is what it comes to, 4 steps; in every step is what runs were before there was one. */
 static void test_interval(void **state)
 {
     (void)state;
     static const char *const optimizers[] = {
-        "{\"optimizer\": \"muon\"}", "{\"optimizer\": \"muon\", \"muon_interval\": 32}",
-        "{\"optimizer\": \"muon\", \"muon_interval\": 1}", "{\"optimizer\": \"adamw\", \"muon_interval\": 32}", "{}"};
+        "{\"optimizer\": \"muon\"}", "{\"optimizer\": \"muon\", \"muon_interval\": 4}",
+        "{\"optimizer\": \"muon\", \"muon_interval\": 1}", "{\"optimizer\": \"adamw\", \"muon_interval\": 4}", "{}"};
     char id[5][17];
     Study *study;
     Results none = {0};

@@ -53,6 +53,8 @@ static double learn(Model *model, const Batch *batch, OptimiserKind kind)
     config.weight_decay = 0;
     config.warmup = 10;
     config.learning_rate = 1e-2;
+    config.optimizer = kind;
+    config.muon_interval = 2;
     assert_done(params_train(model->params));
     assert_done(model_graph(model, GRAPH_TRAIN, ROWS, TOKENS, 0, &g, &loss));
     if (kind == OPTIMISER_MUON)
