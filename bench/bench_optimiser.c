@@ -1,6 +1,6 @@
 /* What the optimisers cost: one JSON object a line.
  *
- *     bench_optimiser [BATCH [ARCH [FEED_WIDTH]]]
+ *     bench_optimiser [BATCH [ARCH [FEED_WIDTH [INTERVAL]]]]
  *
  * CPU seconds of a training step's parts on one thread, for models of six sizes and steps of BATCH (16) windows of 256 tokens: the gradient
  * (forward and backward, in micro-batches as training takes them), the norm, and the step of AdamW or of Muon with AdamW. `share` is that of norm
@@ -105,7 +105,8 @@ static double bench_optimiser(Bench *bench, const TrainConfig *config)
     return (cpu_seconds() - start) / (double)interval;
 }
 
-static lmu_status bench_size(Backend *backend, const char *arch, double feed_width, int batch, const int64_t *size)
+static lmu_status bench_size(Backend *backend, const char *arch, double feed_width, int batch, int interval,
+                             const int64_t *size)
 {
     TrainConfig config = {.batch = batch,
                           .length = LENGTH,
@@ -116,6 +117,7 @@ static lmu_status bench_size(Backend *backend, const char *arch, double feed_wid
                           .momentum = 0.95};
     TrainConfig with_muon = config;
     with_muon.optimizer = OPTIMISER_MUON;
+    with_muon.muon_interval = interval;
     Bench bench = {.rows = train_micro_batch(&config)};
     double gradient[RUNS], adamw[RUNS], muon[RUNS];
     lmu_status status;
@@ -151,6 +153,7 @@ int main(int argc, char **argv)
     int batch = argc > 1 ? atoi(argv[1]) : 16;
     const char *arch = argc > 2 ? argv[2] : "lmu-paper";
     double feed_width = argc > 3 ? atof(argv[3]) : 0;
+    int interval = argc > 4 ? atoi(argv[4]) : 0;
     for (int compute = COMPUTE_F32; compute <= COMPUTE_BF16; compute++)
         for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
             Backend *backend = NULL;
@@ -159,7 +162,7 @@ int main(int argc, char **argv)
             if (compute == COMPUTE_BF16 && backend_best_compute(backend) != COMPUTE_BF16)
                 goto done;
             ATTEMPT(backend_compute(backend, (Compute)compute));
-            ATTEMPT(bench_size(backend, arch, feed_width, batch, sizes[i]));
+            ATTEMPT(bench_size(backend, arch, feed_width, batch, interval, sizes[i]));
         done:
             backend_close(backend);
             if (status != LMU_OK) {

@@ -20,9 +20,10 @@ static bool sgemm(Backend *b, const Product *p, const GemmRows *rows, Array x, A
                       y.data, rows->b, p->add ? 1.0f : 0.0f, z.data, rows->c) == dnnl_success;
 }
 
-/* Symmetric products are made in so many panels of rows, up to the diagonal, the other half is copied: of n^2 numbers
- * (PANELS + 1) / (2 PANELS) are computed. Small ones are made whole, since copying is not free either. */
-enum { PANELS = 4, PANELS_FROM = 128, COPIED = 16 };
+/* Symmetric products are made in panels of rows, up to the diagonal, the other half is copied: of n^2 numbers
+ * (PANELS + 1) / (2 PANELS) are computed, by twice as many panels a little less of large ones. Small ones are made whole, since copying is
+ * not free either. */
+enum { PANELS = 4, PANELS_FROM = 128, TWICE_FROM = 512, COPIED = 16 };
 
 static void copy_number(Array z, int64_t to, int64_t from)
 {
@@ -47,7 +48,7 @@ typedef bool Gemm(Backend *b, const Product *p, const GemmRows *rows, Array x, A
 static bool symmetric(Backend *b, Gemm *gemm, const Product *p, Array x, Array y, Array z)
 {
     GemmRows rows = gemm_rows(p);
-    int64_t panel = (p->n + PANELS - 1) / PANELS, end;
+    int64_t panels = p->n < TWICE_FROM ? PANELS : 2 * PANELS, panel = (p->n + panels - 1) / panels, end;
     bool done = true;
     for (int64_t first = 0; first < p->n && done; first = end) {
         end = first + panel < p->n ? first + panel : p->n;

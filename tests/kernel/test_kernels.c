@@ -376,7 +376,7 @@ static void products(int64_t k)
 /* x x^T and x^T x, said to be symmetric: smaller and larger than what is made in panels, and of panels that differ. */
 static void symmetric_products(int64_t k)
 {
-    static const int64_t sizes[] = {1, 19, 127, 128, 203};
+    static const int64_t sizes[] = {1, 19, 127, 128, 203, 515};
     for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
         for (int tall = 0; tall < 2; tall++) {
             int64_t n = sizes[s];
