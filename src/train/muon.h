@@ -15,9 +15,8 @@ typedef struct MuonStep {
     double rate, decay; /* as AdamW's: the update is as large as AdamW's usually is */
     double momentum;
     double gradient_scale; /* of clipping */
-    int64_t
-        interval; /* at least 1: steps, of which the momentum moves in each and the matrix in one, as far as in all */
-    int64_t turn; /* the map moves where this is a multiple of the interval; the next map's is one more */
+    int64_t interval;      /* at least 1: steps, in one of which the matrix moves, by as much as in all of them */
+    int64_t turn;          /* the map moves where this is a multiple of the interval; the next map's is one more */
 } MuonStep;
 
 /* Memory for the largest matrix of a store whose parameters are all named. */
