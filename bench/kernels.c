@@ -63,7 +63,7 @@ WORK(run_gelu_back,
 WORK(run_sum, KERNEL(k->b, sum, NUMBERS / 4, x[0], x[1], x[2]);)
 WORK(run_gather, KERNEL(k->b, gather, N, 1, D, k->ids, NULL, x[0], x[1]);)
 WORK(run_gather_back, KERNEL(k->b, gather_back, N, 1, V, D, k->ids, NULL, x[1], x[2], true);)
-WORK(run_cross_entropy, KERNEL(k->b, cross_entropy, BLOCK, V, x[0], k->ids, 1e-4, typed(k, x[1]), s[0]);)
+WORK(run_cross_entropy, KERNEL(k->b, cross_entropy, BLOCK, V, x[0], k->ids, NULL, 1e-4, typed(k, x[1]), s[0]);)
 WORK(run_sum_squares, double out; KERNEL(k->b, sum_squares, NUMBERS, x[0], &out);)
 WORK(run_adamw, AdamW adamw = {1e-4, 0.9, 0.95, 1e-8, 0.1, 1, 10};
      KERNEL(k->b, adamw, NUMBERS, &adamw, x[0], x[1], x[2], x[3]);)

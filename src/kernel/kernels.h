@@ -39,6 +39,19 @@ typedef struct Product {
     int64_t m, n, k;
 } Product;
 
+/* The target of a token where it is more than one id: `own` of the token's own target and, of each part, `factor` times its count
+ * of every id of the part. The shares sum to 1. */
+#define SOFT_PARTS 2
+typedef struct SoftPart {
+    const int32_t *pairs; /* [length x 2] id, count */
+    int64_t length;
+    double factor;
+} SoftPart;
+typedef struct SoftTarget {
+    double own;
+    SoftPart part[SOFT_PARTS];
+} SoftTarget;
+
 /* Legendre memory of order q on D channels, in G groups of D/G neighbours with a system each, one behind the other in
  * W [G x C*Q x (Q+C)]. A system's matrix is the chunk matrix of legendre_system.h: [M_1..M_c] = W_g [M_0; x_1..x_c] for any
  * c <= C = LEGENDRE_CHUNK. A row's chunks start at its first token. The recurrent form uses only Abar and Bbar, which are the
@@ -215,9 +228,10 @@ struct Kernels {
 
     /* -- softmax cross-entropy of logits [N x V] against targets [N]; a target < 0 is not counted and gets 0 -------- */
     /* loss[i] = -log softmax(logits[i])[targets[i]] in nats; if scale != 0 the gradient of scale * sum(loss) goes to
-     * dlogits, which may be the logits and destroys them in any case. */
-    void (*cross_entropy)(Backend *, int64_t n, int64_t v, Real *logits, const int32_t *targets, double scale,
-                          Array dlogits, Real *loss);
+     * dlogits, which may be the logits and destroys them in any case. With soft targets [N], which may be NULL, the
+     * gradient is that of the cross-entropy against them; the loss stays as it is. */
+    void (*cross_entropy)(Backend *, int64_t n, int64_t v, Real *logits, const int32_t *targets, const SoftTarget *soft,
+                          double scale, Array dlogits, Real *loss);
 
     /* -- Legendre memory and implicit attention ----------------------------------------------------------------- */
     /* boundary [chunks x Q x D]: what the kernels below need to find each chunk's states, such as the one at its start; state [slots x

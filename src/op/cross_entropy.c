@@ -1,5 +1,7 @@
 /* Softmax cross-entropy through the head: loss_i = -log softmax(x_i weight^T)[target_i], in nats.
  *
+ * A run with soft targets has the gradient of the cross-entropy against those; the losses it tells stay those of the targets.
+ *
  * Logits of BLOCK tokens exist at a time. In training they become the gradient of loss_scale * (sum of losses) at once, from
  * which the block's part of dx and dweight follow, so the backward pass has nothing left to do. */
 #include "op/operators.h"
@@ -41,8 +43,9 @@ static void forward(Graph *g, const Step *s)
         } else {
             linear_rows(g, s->node, n, x.data, NULL, logits);
         }
-        KERNEL(b, cross_entropy, n, v, logits, step_ids(g, s, IN_TARGETS) + first, train ? step_run(g)->loss_scale : 0,
-               dlogits, real_at(b, step_out(g, s), first));
+        const SoftTarget *soft = step_run(g)->soft;
+        KERNEL(b, cross_entropy, n, v, logits, step_ids(g, s, IN_TARGETS) + first, soft ? soft + first : NULL,
+               train ? step_run(g)->loss_scale : 0, dlogits, real_at(b, step_out(g, s), first));
         if (train)
             block_gradients(g, s, first, n, dlogits);
     }

@@ -130,6 +130,7 @@ struct Run {
     const int64_t *sample;         /* [rows] global sample index, for random draws; NULL: the row's own number */
     const int32_t *ids;            /* [tokens] packed */
     const int32_t *targets;        /* [tokens]; negative: not counted; NULL where the graph has none */
+    const SoftTarget *soft;        /* [tokens] what the gradient is of in the place of `targets`; NULL: of those */
     State *state;                  /* start from it and leave the next one in it; NULL: zero state, nothing kept */
     bool first_micro_batch;        /* parameter gradients are replaced, not added to */
     double loss_scale;             /* the gradient is that of loss_scale * (sum of losses) */

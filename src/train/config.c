@@ -40,6 +40,9 @@ static const Field fields[] = {
         TrainConfig, cooccurrence, "0", 0, 1e12, "tokens",
         "tokens that are used alike start with vectors that are alike: those of what stands beside each in "
         "the first so many tokens of training (1M, of a budget of as many or more, is a good one); 0: random"),
+    FIELD_REAL_OF(TrainConfig, ngram_smoothing, "0", 0, 1, "share",
+                  "n-gram smoothing of targets: the share, at first, that goes to what followed the last one and two "
+                  "tokens earlier in this training; falls with the learning rate (0.4 is a good one); 0: none"),
     FIELD_COUNT_OF(TrainConfig, warmup, "50", 0, 1e9, "steps", "steps of linear warm-up"),
     FIELD_CHOICE_OF(TrainConfig, schedule, "cosine", SCHEDULES,
                     "course of the learning rate behind the warm-up; wsd: stable at its peak, then a linear decay"),

@@ -16,6 +16,7 @@ typedef struct TrainConfig {
     double time; /* seconds; 0: no limit */
     int64_t length, batch, micro_batch;
     int64_t cooccurrence; /* tokens */
+    double ngram_smoothing;
     bool recompute, carry;
     double learning_rate, memory_rate, spelling, final_fraction;
     int64_t warmup;

@@ -125,6 +125,8 @@ static lmu_status open_model(Trainer *t)
     if (t->config->cooccurrence > 0 && !r->resume)
         TRY(embedding_start(t));
     TRY(params_train(t->model->params));
+    if (t->config->ngram_smoothing > 0)
+        TRY(smoothing_open(&t->windows, tokenizer_size(t->tokenizer), t->micro, &t->smoothing));
     return open_batch(t);
 }
 
@@ -155,6 +157,7 @@ void trainer_close(Trainer *t)
     lanes_close(t);
     muon_close(t->muon);
     spelling_close(t->spelling);
+    smoothing_close(t->smoothing);
     graph_close(t->graph);
     model_close(t->model);
     backend_close(t->backend);

@@ -6,18 +6,23 @@
  * holds the gradients of all of them at 0.86 and more. */
 enum { MUON_TOKENS = 4096, MUON_STEPS = 4 };
 
+double schedule_course(const TrainConfig *config, double spent, double warm)
+{
+    if (config->schedule == SCHEDULE_WSD) {
+        double left = config->decay > 0 ? (1 - spent) / config->decay : 1;
+        return left < 1 ? left : 1;
+    }
+    double course = warm < 1 ? (spent - warm) / (1 - warm) : 1;
+    course = course < 0 ? 0 : course > 1 ? 1 : course;
+    return 0.5 * (1 + cos(3.14159265358979323846 * course));
+}
+
 double schedule_rate(const TrainConfig *config, int64_t step, double spent, double warm)
 {
     if (step < config->warmup)
         return config->learning_rate * (double)(step + 1) / (double)config->warmup;
     double low = config->final_fraction;
-    if (config->schedule == SCHEDULE_WSD) {
-        double left = config->decay > 0 ? (1 - spent) / config->decay : 1;
-        return config->learning_rate * (left < 1 ? low + (1 - low) * left : 1);
-    }
-    double course = warm < 1 ? (spent - warm) / (1 - warm) : 1;
-    course = course < 0 ? 0 : course > 1 ? 1 : course;
-    return config->learning_rate * (low + (1 - low) * 0.5 * (1 + cos(3.14159265358979323846 * course)));
+    return config->learning_rate * (low + (1 - low) * schedule_course(config, spent, warm));
 }
 
 double optimiser_norm(const Params *params)

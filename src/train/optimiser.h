@@ -6,6 +6,10 @@
 #include "train/config.h"
 #include "train/muon.h"
 
+/* What is left, 1..0, of the way from the peak to the final rate when `spent` (0..1) of the budget is used up; 1 in the warm-up, which
+ * takes the share `warm` of the budget. */
+double schedule_course(const TrainConfig *config, double spent, double warm);
+
 /* The rate of step `step` (from 0) when `spent` (0..1) of the budget is used up at its start: linear warm-up, then a cosine from
  * the peak to final_fraction of it, or (warm-up, stable, decay: Hu et al. 2024) the peak until a straight line falls to that fraction
  * in the last `decay` of the budget: until then the rate does not depend on the budget, so that one run has those of many budgets in

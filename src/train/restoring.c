@@ -211,6 +211,8 @@ lmu_status trainer_restore(Trainer *t)
     ATTEMPT(restore_parameters(t, directory));
     ATTEMPT(restore_spelling(t, directory));
     ATTEMPT(lanes_restore(t, directory));
+    if (t->smoothing)
+        ATTEMPT(smoothing_count(t->smoothing, 0, t->at.step * t->config->batch, t->progress));
     t->saved_any = true;
 done:
     json_decref(json);

@@ -110,6 +110,8 @@ lmu_status trainer_micro_batch(Trainer *t, int64_t first, int rows, bool first_o
     int64_t tokens = rows * t->config->length;
     Run run = trainer_read(t, first, rows);
     run.first_micro_batch = first_of_step;
+    if (t->smoothing)
+        run.soft = smoothing_targets(t->smoothing, t->ids, rows, t->smoothing_share);
     lanes_enter(t, first, rows, &run);
     TRY(graph_run(t->graph, &run));
     graph_get_f32(t->graph, t->loss, tokens, t->losses);
@@ -135,10 +137,12 @@ static lmu_status trainer_gradient(Trainer *t, double *loss)
     return LMU_OK;
 }
 
-/* What the model counts, it counts of a step's text when the step is done. */
+/* What is counted is counted of a step's text when the step is done. */
 static lmu_status trainer_observe(Trainer *t, int64_t step)
 {
     int64_t batch = t->config->batch;
+    if (t->smoothing)
+        TRY(smoothing_count(t->smoothing, step * batch, (step + 1) * batch, NULL));
     for (int64_t done = 0; done < batch && graph_observes(t->graph); done += t->micro) {
         int rows = (int)(batch - done < t->micro ? batch - done : t->micro);
         Run run = trainer_read(t, step * batch + done, rows);
@@ -150,14 +154,15 @@ static lmu_status trainer_observe(Trainer *t, int64_t step)
 static lmu_status trainer_step(Trainer *t)
 {
     const TrainConfig *c = t->config;
-    double spent = trainer_spent(t, trainer_elapsed(t)), loss;
+    double spent = trainer_spent(t, trainer_elapsed(t)), warm = trainer_warm(t, spent), loss;
+    t->smoothing_share = c->ngram_smoothing * schedule_course(c, spent, warm);
     TRY(trainer_gradient(t, &loss));
     double norm = optimiser_norm(t->model->params);
     if (!isfinite(loss))
         return trainer_not_finite(t, t->at.step + 1, "loss", loss);
     if (!isfinite(norm))
         return trainer_not_finite(t, t->at.step + 1, "gradient's norm", norm);
-    t->at.rate = schedule_rate(c, t->at.step, spent, trainer_warm(t, spent));
+    t->at.rate = schedule_rate(c, t->at.step, spent, warm);
     double scale = c->clip > 0 && norm > c->clip ? c->clip / norm : 1;
     t->at.step++;
     optimiser_step(t->model->params, c, t->muon, t->at.rate, scale, t->at.step);

@@ -7,6 +7,7 @@
 #include "text/windows.h"
 #include "train/evaluate.h"
 #include "train/muon.h"
+#include "train/smoothing.h"
 #include "train/spelling.h"
 #include "train/trainer.h"
 
@@ -38,8 +39,10 @@ typedef struct Trainer {
     Model *model;
     Graph *graph;
     Tensor *loss;
-    Muon *muon;         /* NULL: AdamW alone */
-    Spelling *spelling; /* NULL: each token by itself */
+    Muon *muon;             /* NULL: AdamW alone */
+    Spelling *spelling;     /* NULL: each token by itself */
+    Smoothing *smoothing;   /* NULL: targets are the text alone */
+    double smoothing_share; /* of the step in progress */
     Evaluator evaluator;
     int micro; /* windows at a time */
     int32_t *window, *ids, *targets;

@@ -4,7 +4,7 @@
 
 # -- broken off and resumed ------------------------------------------------------------------------------------------
 # A run with everything that could tell a resumed run from an unbroken one.
-whole="$tiny --micro-batch 2 --dropout 0.1 --spelling 0.3 --cooccurrence 8k --tokens 64k --evaluate-every 7 --evaluate-tokens 200 --log-every 3"
+whole="$tiny --micro-batch 2 --dropout 0.1 --spelling 0.3 --cooccurrence 8k --ngram-smoothing 0.5 --tokens 64k --evaluate-every 7 --evaluate-tokens 200 --log-every 3"
 
 # The lines of metrics without what the clock says.
 timeless() {
@@ -106,6 +106,9 @@ refuse 2 "--cooccurrence 4000: counts more text than the 3000 tokens that --toke
 refuse 2 "--cooccurrence is how embeddings start, and --from has those of its model" $tiny --from "$work/without" --tokens 4k --cooccurrence 1k
 train 0 "held-out text: " $tiny --tokens 1k --cooccurrence 1k --out "$work/counted"
 cmp -s "$work/without/last/model.safetensors" "$work/counted/last/model.safetensors" && complain "--cooccurrence changes nothing"
+train 0 "held-out text: " $tiny --tokens 1k --ngram-smoothing 0.3 --out "$work/smoothed"
+cmp -s "$work/without/last/model.safetensors" "$work/smoothed/last/model.safetensors" && complain "--ngram-smoothing changes nothing"
+refuse 2 "--ngram-smoothing" $tiny --tokens 1k --ngram-smoothing 1.5
 mv "$run/last/spelling.safetensors" "$work/kept.safetensors"
 train 1 "last/spelling.safetensors: cannot open" --resume --out "$run"
 head -c 1000 "$work/kept.safetensors" >"$run/last/spelling.safetensors"

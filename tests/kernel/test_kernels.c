@@ -515,11 +515,16 @@ static void recalls(int64_t n)
 static void losses(int64_t v)
 {
     const int32_t targets[6] = {0, (int32_t)(v - 1), -1, (int32_t)(v / 2), -100, 0};
-    for (int form = 0; form < 2; form++)
+    const int32_t pairs[] = {(int32_t)(v - 1), 3, 0, 1,
+                             (int32_t)(v / 3), 6}; /* an id may be in both parts, and the target */
+    const SoftPart most = {pairs, 3, 0.05}, few = {pairs + 2, 1, 0.2};
+    const SoftTarget soft[6] = {{0.5, {most}},      {1, {{0}}}, {0.8, {few}},
+                                {0.3, {most, few}}, {1, {{0}}}, {0.8, {{0}, few}}};
+    for (int form = 0; form < 3; form++)
         for (double spread = 1; spread < 1000; spread *= 30) { /* logits of up to a few thousand */
             Pair logits = pair_new(6 * v), loss = pair_new(6);
             BOTH(scale, 6 * v, spread, V(logits));
-            BOTH(cross_entropy, 6, v, V(logits), targets, form ? 0.25 : 0, A(logits), V(loss));
+            BOTH(cross_entropy, 6, v, V(logits), targets, form > 1 ? soft : NULL, form ? 0.25 : 0, A(logits), V(loss));
             double *value = array_get(&loss, 0), *gradient = array_get(&logits, 0);
             for (int i = 0; i < 6; i++)
                 assert_true(targets[i] >= 0 ? value[i] >= -1e-6 : value[i] == 0);

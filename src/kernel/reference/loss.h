@@ -21,8 +21,19 @@ static void gather_back(Backend *b, int64_t n, int64_t bag, int64_t v, int64_t d
             OUT(DTABLE)[ids[k] * d + j] += (WEIGHT ? IN(WEIGHT)[k] : 1) * IN(DY)[k / bag * d + j];
 }
 
-static void cross_entropy(Backend *b, int64_t n, int64_t v, Real *LOGITS, const int32_t *targets, double factor,
-                          Array DLOGITS, Real *LOSS)
+/* The share of id j in a soft target. */
+static double soft_share(const SoftTarget *soft, int64_t target, int64_t j)
+{
+    double share = soft->own * (j == target);
+    for (int k = 0; k < SOFT_PARTS; k++)
+        for (int64_t i = 0; i < soft->part[k].length; i++)
+            if (soft->part[k].pairs[2 * i] == j)
+                share += soft->part[k].factor * soft->part[k].pairs[2 * i + 1];
+    return share;
+}
+
+static void cross_entropy(Backend *b, int64_t n, int64_t v, Real *LOGITS, const int32_t *targets,
+                          const SoftTarget *soft, double factor, Array DLOGITS, Real *LOSS)
 {
     (void)b;
     for (int64_t i = 0; i < n; i++) {
@@ -35,7 +46,9 @@ static void cross_entropy(Backend *b, int64_t n, int64_t v, Real *LOGITS, const 
         OUT(LOSS)[i] = target < 0 ? 0 : log(total) + top - x[target];
         if (factor == 0)
             continue;
-        for (int64_t j = 0; j < v; j++)
-            NUMBERS(DLOGITS)[i * v + j] = target < 0 ? 0 : (exp(x[j] - top) / total - (j == target)) * (real)factor;
+        for (int64_t j = 0; j < v; j++) {
+            real share = soft && target >= 0 ? (real)soft_share(&soft[i], target, j) : (real)(j == target);
+            NUMBERS(DLOGITS)[i * v + j] = target < 0 ? 0 : (exp(x[j] - top) / total - share) * (real)factor;
+        }
     }
 }

@@ -3,8 +3,21 @@
 
 #include "kernel/simd/array.h"
 
+/* x -= the soft target times `total` */
+static void subtract_soft(float *x, int32_t target, const SoftTarget *soft, float total)
+{
+    x[target] -= total * (float)soft->own;
+    for (int k = 0; k < SOFT_PARTS; k++) {
+        const int32_t *pair = soft->part[k].pairs;
+        float factor = total * (float)soft->part[k].factor;
+        for (int64_t i = 0; i < soft->part[k].length; i++)
+            x[pair[2 * i]] -= factor * (float)pair[2 * i + 1];
+    }
+}
+
 /* The gradient goes to dx from number `at` on. */
-static void cross_entropy_row(float *x, int64_t v, int32_t target, float scale, Array dx, int64_t at, float *loss)
+static void cross_entropy_row(float *x, int64_t v, int32_t target, const SoftTarget *soft, float scale, Array dx,
+                              int64_t at, float *loss)
 {
     vec top_vec = splat(-INFINITY), total_vec = {0};
     int64_t j = 0;
@@ -30,20 +43,23 @@ static void cross_entropy_row(float *x, int64_t v, int32_t target, float scale, 
     if (scale == 0)
         return;
     float factor = target < 0 ? 0 : scale / total;
-    if (target >= 0)
-        x[target] -= total; /* in front of the rounding */
+    if (target >= 0 && soft)
+        subtract_soft(x, target, soft, total); /* in front of the rounding */
+    else if (target >= 0)
+        x[target] -= total;
     for (j = 0; j < v; j += LANES) {
         int64_t lanes = lanes_left(v - j);
         array_store(dx, at + j, lanes, array_load((Array){x, false}, j, lanes) * factor);
     }
 }
 
-static void cross_entropy(Backend *b, int64_t n, int64_t v, Real *LOGITS, const int32_t *targets, double scale,
-                          Array dlogits, Real *LOSS)
+static void cross_entropy(Backend *b, int64_t n, int64_t v, Real *LOGITS, const int32_t *targets,
+                          const SoftTarget *soft, double scale, Array dlogits, Real *LOSS)
 {
     PARALLEL_FOR(32 * n * v)
     for (int64_t i = 0; i < n; i++)
-        cross_entropy_row((float *)LOGITS + i * v, v, targets[i], (float)scale, dlogits, i * v, (float *)LOSS + i);
+        cross_entropy_row((float *)LOGITS + i * v, v, targets[i], soft ? soft + i : NULL, (float)scale, dlogits, i * v,
+                          (float *)LOSS + i);
 }
 
 static void gather(Backend *b, int64_t n, int64_t bag, int64_t d, const int32_t *ids, const Real *WEIGHT,

@@ -1,0 +1,98 @@
+#include "train/smoothing.h"
+
+#include <stdlib.h>
+
+#include "base/memory.h"
+#include "text/followers.h"
+
+_Static_assert(SOFT_PARTS == FOLLOWERS_ORDERS, "a part of a target for each order");
+
+#define REPORT_WINDOWS 1024
+
+/* Times that a context of k+1 tokens must have been met for half of what is left of the share. */
+static const double half[FOLLOWERS_ORDERS] = {3, 1};
+
+struct Smoothing {
+    Followers *followers;
+    const Windows *windows;
+    SoftTarget *targets; /* [rows x T] */
+    int32_t *window;     /* [T + 1] */
+};
+
+lmu_status smoothing_open(const Windows *windows, int64_t vocabulary, int64_t rows, Smoothing **out)
+{
+    lmu_status status;
+    Smoothing *s;
+    TRY(memory_new(&s, 1, sizeof *s, "n-gram smoothing"));
+    ATTEMPT(followers_open(vocabulary, &s->followers));
+    s->windows = windows;
+    ATTEMPT(memory_new(&s->targets, (size_t)(rows * windows->length), sizeof *s->targets, "n-gram smoothing"));
+    ATTEMPT(memory_new(&s->window, (size_t)windows->length + 1, sizeof *s->window, "n-gram smoothing"));
+done:
+    if (status != LMU_OK) {
+        smoothing_close(s);
+        s = NULL;
+    }
+    *out = s;
+    return status;
+}
+
+void smoothing_close(Smoothing *s)
+{
+    if (!s)
+        return;
+    followers_close(s->followers);
+    free(s->targets);
+    free(s->window);
+    free(s);
+}
+
+static SoftTarget soften(const Followers *followers, const int32_t *text, int64_t count, double share)
+{
+    FollowerList list[FOLLOWERS_ORDERS];
+    SoftTarget target = {.own = 1};
+    followers_find(followers, text, count, list);
+    for (int k = FOLLOWERS_ORDERS - 1; k >= 0; k--) {
+        if (list[k].length == 0)
+            continue;
+        double met = (double)list[k].total, weight = share * met / (met + half[k]);
+        target.part[k] = (SoftPart){list[k].pairs, list[k].length, weight / met};
+        target.own -= weight;
+        share -= weight;
+    }
+    return target;
+}
+
+const SoftTarget *smoothing_targets(Smoothing *s, const int32_t *ids, int64_t rows, double share)
+{
+    int64_t length = s->windows->length;
+    if (!(share > 0))
+        return NULL;
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t i = 0; i < length; i++)
+            s->targets[r * length + i] = soften(s->followers, ids + r * length, i + 1, share);
+    return s->targets;
+}
+
+static int64_t least(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+lmu_status smoothing_count(Smoothing *s, int64_t first, int64_t end, Progress *progress)
+{
+    const Windows *w = s->windows;
+    int64_t pass = w->lanes > 0 ? w->lanes * w->steps : w->count;
+    end = least(end, least(pass, SMOOTHING_TOKENS / w->length));
+    for (int64_t sample = first; sample < end; sample++) {
+        if ((sample - first) % REPORT_WINDOWS == 0) {
+            progress_report(progress, "counting n-grams", (double)(sample - first), (double)(end - first), "windows",
+                            NULL);
+            if (progress_interrupted(progress))
+                return error_set(LMU_INTERRUPTED, "interrupted while counting n-grams");
+        }
+        windows_read(w, sample, s->window);
+        TRY(followers_count(s->followers, s->window, w->length + 1));
+    }
+    return LMU_OK;
+}
