@@ -11,7 +11,7 @@ cat >"$work/study.json" <<EOF
 {
   "title": "A study of small models",
   "corpora": {"words": {"train": ["text"], "vocabulary": 300, "sha256": {"train.bin": "$(sum train.bin)", "valid.bin": "$(sum valid.bin)"}}},
-  "settings": {"length": 32, "batch": 4, "layers": 1, "order": 4, "schedule": "wsd", "decay": 0.25, "final_fraction": 0, "warmup": 5},
+  "settings": {"length": 32, "batch": 4, "layers": 1, "order": 4, "schedule": "wsd", "decay": 0.25, "final_fraction": 0, "warmup": 5, "ngram_smoothing": 0.3},
   "models": {"lmu": {"arch": "lmu"}, "transformer": {"arch": "transformer", "context": 32}, "counts": {"ngram": 3}},
   "sizes": {"2k": {"non_embedding": 2000}, "6k": {"non_embedding": 6000, "heads": 2, "width_multiple": 4}},
   "optimizers": {"adamw": {}},
@@ -55,7 +55,7 @@ jq -se 'map(select(.size == "6k")) | all((.non_embedding - 6000 | fabs) < 1500)'
 # A run of the study is that of lmu train, to the bit.
 width=$(jq -s 'map(select(.grid == "core" and .model == "lmu" and .size == "6k"))[0].width' "$work/whole/results.jsonl")
 works train --data "$work/data" --out "$work/single" --arch lmu --dim "$width" --heads 2 --layers 1 --order 4 --context 1024 --length 32 \
-    --batch 4 --schedule wsd --decay 0.25 --final-fraction 0 --warmup 5 --learning-rate 0.01 --tokens 12k
+    --batch 4 --schedule wsd --decay 0.25 --final-fraction 0 --warmup 5 --ngram-smoothing 0.3 --learning-rate 0.01 --tokens 12k
 jq -se --argjson loss "$(tail -n 1 "$work/single/metrics.jsonl" | jq .loss)" \
     'map(select(.grid == "core" and .model == "lmu" and .size == "6k" and .budget == 12000))[0] | (.nats - $loss | fabs) < 1e-7' \
     "$work/whole/results.jsonl" >/dev/null || complain "study run: lmu train has another loss than the study: $(tail -n 1 "$work/single/metrics.jsonl")"
