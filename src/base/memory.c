@@ -6,9 +6,24 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/format.h"
+#include "base/machine.h"
+
+#define SMALL_BYTES 16777216.0
+
 static lmu_status memory_refuse(size_t count, size_t size, const char *what)
 {
     return error_set(LMU_MEMORY, "no memory for %s (%zu of %zu bytes each)", what, count, size);
+}
+
+lmu_status memory_check(double bytes, const char *what, const char *advice)
+{
+    char needed[32], have[32];
+    double there = bytes < SMALL_BYTES ? SMALL_BYTES : (double)machine_memory();
+    if (bytes <= there)
+        return LMU_OK;
+    return error_set(LMU_MEMORY, "%s need %s more of memory, and %s are free: %s", what,
+                     format_bytes(bytes, needed, sizeof needed), format_bytes(there, have, sizeof have), advice);
 }
 
 lmu_status memory_new(void *out, size_t count, size_t size, const char *what)

@@ -14,6 +14,10 @@ lmu_status memory_new(void *out, size_t count, size_t size, const char *what);
  * objects are zero. On failure *array stands as it was. */
 lmu_status memory_grow(void *array, size_t *capacity, size_t need, size_t size, const char *what);
 
+/* LMU_MEMORY, with `what` (plural), the figures and `advice`, unless the machine has so many bytes left: one that overcommits would
+ * grant more and end the process later. Small amounts, for which it is not worth a look at the machine, are granted. */
+lmu_status memory_check(double bytes, const char *what, const char *advice);
+
 /* An arena: memory handed out piece by piece and given back all at once. Not for several threads at a time. */
 typedef struct Arena Arena;
 Arena *arena_open(void);        /* NULL when there is no memory */

@@ -40,7 +40,7 @@ typedef struct Product {
 } Product;
 
 /* The target of a token where it is more than one id: `own` of the token's own target and, of each part, `factor` times its count
- * of every id of the part. The shares sum to 1. */
+ * of every id of the part. The shares sum to 1. It lies on the host, with ids of 0 .. V-1. */
 #define SOFT_PARTS 2
 typedef struct SoftPart {
     const int32_t *pairs; /* [length x 2] id, count */

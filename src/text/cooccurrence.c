@@ -4,8 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/format.h"
-#include "base/machine.h"
 #include "base/memory.h"
 #include "base/random.h"
 
@@ -65,14 +63,9 @@ static lmu_status read_pairs(const Windows *windows, int64_t samples, Progress *
     int32_t *window;
     uint64_t *pair = NULL;
     lmu_status status;
-    double bytes = 2.0 * (double)samples * (double)length * REACH * sizeof *pair,
-           there = (double)machine_memory(); /* and to sort them */
-    char needed[32], have[32];
+    double bytes = 2.0 * (double)samples * (double)length * REACH * sizeof *pair; /* and to sort them */
     *count = 0;
-    if (bytes > there)
-        return error_set(LMU_MEMORY,
-                         "counting what stands beside tokens takes %s of memory, and %s are free: count less text",
-                         format_bytes(bytes, needed, sizeof needed), format_bytes(there, have, sizeof have));
+    TRY(memory_check(bytes, "counts of neighbours", "count less text"));
     TRY(memory_new(&window, (size_t)length, sizeof *window, "a window"));
     ATTEMPT(memory_new(&pair, (size_t)samples * (size_t)length * REACH, sizeof *pair, "counts of neighbours"));
     for (int64_t s = 0; s < samples; s++) {

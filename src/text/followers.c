@@ -3,8 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/format.h"
-#include "base/machine.h"
 #include "base/memory.h"
 #include "text/ngram_table.h"
 
@@ -66,17 +64,13 @@ void followers_close(Followers *f)
 
 /* -- room for lists -- */
 
-/* A machine that overcommits would grant what it does not have. */
 static lmu_status grow_pairs(Followers *f, size_t need)
 {
-    char asked[32], have[32];
     if (need <= f->capacity)
         return LMU_OK;
-    size_t bytes = 2 * f->capacity * 2 * sizeof *f->pairs;
-    if (need >= NO_ROOM || (bytes >= (size_t)1 << 24 && (int64_t)bytes > machine_memory()))
-        return error_set(LMU_MEMORY, "counts of followers need %s more and %s are left: use fewer tokens",
-                         format_bytes((double)bytes, asked, sizeof asked),
-                         format_bytes((double)machine_memory(), have, sizeof have));
+    if (need >= NO_ROOM)
+        return error_set(LMU_MEMORY, "more than %u different n-grams: use fewer tokens", NO_ROOM);
+    TRY(memory_check(2.0 * (double)f->capacity * 2 * sizeof *f->pairs, "counts of followers", "use fewer tokens"));
     return memory_grow(&f->pairs, &f->capacity, need, 2 * sizeof *f->pairs, "counts of followers");
 }
 
@@ -176,9 +170,7 @@ void followers_find(const Followers *f, const int32_t *text, int64_t count, Foll
     for (int k = 0; k < FOLLOWERS_ORDERS; k++) {
         uint32_t context = k < count ? (uint32_t)text[count - 1 - k] : NGRAM_NONE;
         for (int j = 1; j <= k; j++)
-            context = context == NGRAM_NONE
-                          ? NGRAM_NONE
-                          : ngram_table_find(&f->level[j].table, context, (uint32_t)text[count - 1 - k + j]);
+            context = ngram_table_find(&f->level[j].table, context, (uint32_t)text[count - 1 - k + j]);
         out[k] = list_of(f, &f->level[k], context);
     }
 }

@@ -22,7 +22,7 @@ lmu_status followers_open(int64_t vocabulary, Followers **out);
 void followers_close(Followers *f); /* accepts NULL */
 
 /* Counts every token of a text but the first, behind each context before it. Ids lie in 0 .. vocabulary-1. LMU_MEMORY: the counts
- * would grow beyond the memory of the machine. */
+ * would grow beyond the memory of the machine; nothing but followers_close may follow then. */
 lmu_status followers_count(Followers *f, const int32_t *text, int64_t count);
 
 /* The lists of the contexts that text[count-1] ends: out[k] of its last k+1 tokens, empty where it has fewer. They stand until more

@@ -3,8 +3,6 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "base/format.h"
-#include "base/machine.h"
 #include "base/memory.h"
 #include "text/ngram_table.h"
 
@@ -49,12 +47,7 @@ static lmu_status corpus_read(Corpus *corpus, const Windows *windows, int64_t sa
     if (corpus->windows > (int64_t)(NGRAM_NONE - 1) / corpus->width)
         return error_set(LMU_USAGE, "counts of more than %u tokens are not supported: use fewer tokens",
                          NGRAM_NONE - 1);
-    int64_t bytes = (int64_t)(corpus_size(corpus) * 2 * sizeof(uint32_t)), available = machine_memory();
-    char need[32], have[32];
-    if (bytes > available)
-        return error_set(LMU_MEMORY, "the windows to count need %s and %s are left: use fewer tokens",
-                         format_bytes((double)bytes, need, sizeof need),
-                         format_bytes((double)available, have, sizeof have));
+    TRY(memory_check((double)corpus_size(corpus) * 2 * sizeof(uint32_t), "the windows to count", "use fewer tokens"));
     TRY(memory_new(&corpus->token, corpus_size(corpus), sizeof *corpus->token, "the windows to count"));
     TRY(memory_new(&corpus->id, corpus_size(corpus), sizeof *corpus->id, "the windows to count"));
     for (int64_t w = 0; w < corpus->windows; w++) {

@@ -2,8 +2,6 @@
 
 #include <stdlib.h>
 
-#include "base/format.h"
-#include "base/machine.h"
 #include "base/memory.h"
 
 #define FIRST_SLOTS ((size_t)1 << 12)
@@ -16,16 +14,10 @@ void ngram_table_close(NgramTable *table)
     *table = (NgramTable){0};
 }
 
-/* Growing holds the old and the new memory at once. A machine that overcommits would grant it and kill us later, so ask first. */
+/* Growing holds the old and the new memory at once. */
 static lmu_status check_memory(size_t bytes)
 {
-    int64_t available = machine_memory();
-    if (bytes < (size_t)1 << 24 || (int64_t)bytes <= available)
-        return LMU_OK;
-    char need[32], have[32];
-    return error_set(LMU_MEMORY, "the n-gram counts need %s more and %s are left: use fewer tokens or a lower order",
-                     format_bytes((double)bytes, need, sizeof need),
-                     format_bytes((double)available, have, sizeof have));
+    return memory_check((double)bytes, "counts of n-grams", "use fewer tokens or a lower order");
 }
 
 /* Doubles the slots, and puts every entry in its new place. */

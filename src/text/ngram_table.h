@@ -1,7 +1,7 @@
 /* A set of n-grams of one order with a count each: open addressing over entries that keep the order of their coming.
  *
  * An n-gram is (context, token), where context is the id, in the set one order below, of all tokens but the last; so a key is one
- * word of 64 bits at every order, and ids are dense: 0 .. count-1. Part of text/ngram.c. */
+ * word of 64 bits at every order, and ids are dense: 0 .. count-1. For text/ngram.c and text/followers.c. */
 #ifndef LMU_TEXT_NGRAM_TABLE_H
 #define LMU_TEXT_NGRAM_TABLE_H
 

@@ -8,6 +8,8 @@ enum { MUON_TOKENS = 4096, MUON_STEPS = 4 };
 
 double schedule_course(const TrainConfig *config, double spent, double warm)
 {
+    if (spent < warm)
+        return 1;
     if (config->schedule == SCHEDULE_WSD) {
         double left = config->decay > 0 ? (1 - spent) / config->decay : 1;
         return left < 1 ? left : 1;

@@ -8,6 +8,7 @@
 _Static_assert(SOFT_PARTS == FOLLOWERS_ORDERS, "a part of a target for each order");
 
 #define REPORT_WINDOWS 1024
+#define BYTES_COUNTED 6 /* of a token: 177 MiB of 32 M */
 
 /* Times that a context of k+1 tokens must have been met for half of what is left of the share. */
 static const double half[FOLLOWERS_ORDERS] = {3, 1};
@@ -47,6 +48,20 @@ void smoothing_close(Smoothing *s)
     free(s);
 }
 
+/* Windows that are counted of the first so many. */
+static int64_t windows_counted(const Windows *windows, int64_t samples)
+{
+    int64_t most = SMOOTHING_TOKENS / windows->length;
+    most = most < windows->count ? most : windows->count;
+    return samples < most ? samples : most;
+}
+
+double smoothing_bytes(const Windows *windows, int64_t rows, double tokens)
+{
+    double most = (double)(windows_counted(windows, INT64_MAX) * windows->length);
+    return BYTES_COUNTED * (tokens < most ? tokens : most) + (double)(rows * windows->length) * sizeof(SoftTarget);
+}
+
 static SoftTarget soften(const Followers *followers, const int32_t *text, int64_t count, double share)
 {
     FollowerList list[FOLLOWERS_ORDERS];
@@ -74,25 +89,21 @@ const SoftTarget *smoothing_targets(Smoothing *s, const int32_t *ids, int64_t ro
     return s->targets;
 }
 
-static int64_t least(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
 lmu_status smoothing_count(Smoothing *s, int64_t first, int64_t end, Progress *progress)
 {
     const Windows *w = s->windows;
-    int64_t pass = w->lanes > 0 ? w->lanes * w->steps : w->count;
-    end = least(end, least(pass, SMOOTHING_TOKENS / w->length));
+    end = windows_counted(w, end);
     for (int64_t sample = first; sample < end; sample++) {
-        if ((sample - first) % REPORT_WINDOWS == 0) {
-            progress_report(progress, "counting n-grams", (double)(sample - first), (double)(end - first), "windows",
-                            NULL);
-            if (progress_interrupted(progress))
-                return error_set(LMU_INTERRUPTED, "interrupted while counting n-grams");
-        }
         windows_read(w, sample, s->window);
-        TRY(followers_count(s->followers, s->window, w->length + 1));
+        lmu_status status = followers_count(s->followers, s->window, w->length + 1);
+        if (status != LMU_OK)
+            return error_prefix(status, "--ngram-smoothing, without which the run can go on (--resume "
+                                        "--ngram-smoothing 0): ");
+        int64_t done = sample + 1 - first;
+        if (done % REPORT_WINDOWS == 0 || (sample + 1 == end && done > REPORT_WINDOWS))
+            progress_report(progress, "counting n-grams", (double)done, (double)(end - first), "windows", NULL);
+        if (done % REPORT_WINDOWS == 0 && progress_interrupted(progress))
+            return error_set(LMU_INTERRUPTED, "interrupted while counting n-grams");
     }
     return LMU_OK;
 }

@@ -6,9 +6,9 @@
  *
  *     w2 = share n2 / (n2 + 1),    w1 = (share - w2) n1 / (n1 + 3)
  *
- * (with share constant, label smoothing by n-grams: Malagutti et al. 2024, "The role of n-gram smoothing in the age of neural
- * networks"). The share falls with the learning rate, so that training ends with the text alone. What is counted is left out of the
- * model: this is a way to train. Contexts do not reach across the edges of windows. */
+ * (after the smoothing of labels by n-grams of all of the text: Malagutti et al. 2024, "The role of n-gram smoothing in the age of
+ * neural networks"). The share falls with the learning rate, so that training ends with the text alone. What is counted is left out
+ * of the model: this is a way to train. Contexts do not reach across the edges of windows. */
 #ifndef LMU_TRAIN_SMOOTHING_H
 #define LMU_TRAIN_SMOOTHING_H
 
@@ -16,7 +16,7 @@
 #include "kernel/kernels.h"
 #include "text/windows.h"
 
-/* The first so many tokens of training are counted, each window once: of a vocabulary of 4,096 they take 0.2 GB. */
+/* The first so many tokens of training are counted, each window once. */
 #define SMOOTHING_TOKENS 32000000
 
 typedef struct Smoothing Smoothing;
@@ -24,6 +24,8 @@ typedef struct Smoothing Smoothing;
 /* For runs of up to `rows` of the windows. */
 lmu_status smoothing_open(const Windows *windows, int64_t vocabulary, int64_t rows, Smoothing **out);
 void smoothing_close(Smoothing *smoothing); /* accepts NULL */
+/* Of memory that it will hold after so many tokens of training, as text with a vocabulary of 4,096 takes. */
+double smoothing_bytes(const Windows *windows, int64_t rows, double tokens);
 
 /* The targets of `rows` windows that begin with ids [rows x T], T the windows' length, with this share; NULL for a share of 0. They
  * stand until more is counted or asked for. */

@@ -108,7 +108,10 @@ train 0 "held-out text: " $tiny --tokens 1k --cooccurrence 1k --out "$work/count
 cmp -s "$work/without/last/model.safetensors" "$work/counted/last/model.safetensors" && complain "--cooccurrence changes nothing"
 train 0 "held-out text: " $tiny --tokens 1k --ngram-smoothing 0.3 --out "$work/smoothed"
 cmp -s "$work/without/last/model.safetensors" "$work/smoothed/last/model.safetensors" && complain "--ngram-smoothing changes nothing"
-refuse 2 "--ngram-smoothing" $tiny --tokens 1k --ngram-smoothing 1.5
+for share in 0 0.9; do # of the first step, no target is known before
+    train 0 "held-out text: " $tiny --warmup 0 --tokens 160 --ngram-smoothing $share --out "$work/first_$share"
+done
+cmp "$work/first_0/last/model.safetensors" "$work/first_0.9/last/model.safetensors" || complain "--ngram-smoothing looks at the step in hand"
 mv "$run/last/spelling.safetensors" "$work/kept.safetensors"
 train 1 "last/spelling.safetensors: cannot open" --resume --out "$run"
 head -c 1000 "$work/kept.safetensors" >"$run/last/spelling.safetensors"

@@ -217,6 +217,10 @@ static void test_schedule(void **state)
     c.warmup = 500; /* a run of warm-up alone */
     assert_near(schedule_rate(&c, 249, 0.498, 1), 1e-3);
     assert_near(schedule_rate(&c, 500, 1, 1), 1e-4);
+    assert_near(schedule_course(&c, 0.998, 1), 1);
+    assert_near(schedule_course(&c, 0.05, 0.1), 1);
+    assert_near(schedule_course(&c, 0.4, 0.1), 0.75);
+    assert_near(schedule_course(&c, 1, 0.1), 0);
     /* Stable behind its warm-up, whatever the budget; half of the decay; the end. */
     c.schedule = SCHEDULE_WSD;
     c.decay = 0.2;
@@ -226,6 +230,10 @@ static void test_schedule(void **state)
     assert_near(schedule_rate(&c, 400, 0.8, 0.1), 2e-3);
     assert_near(schedule_rate(&c, 450, 0.9, 0.1), 2e-3 * (0.05 + 0.95 / 2));
     assert_near(schedule_rate(&c, 500, 1, 0.1), 1e-4);
+    assert_near(schedule_course(&c, 0.8, 0.1), 1);
+    assert_near(schedule_course(&c, 0.9, 0.1), 0.5);
+    assert_near(schedule_course(&c, 0.9, 0.95), 1);
+    assert_near(schedule_course(&c, 1, 0.1), 0);
     c.decay = 0;
     assert_near(schedule_rate(&c, 500, 1, 0.1), 2e-3);
     fields_free(&train_table, &c);

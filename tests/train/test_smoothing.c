@@ -10,14 +10,17 @@ enum { TOKENS = 700, LENGTH = 33, VOCABULARY = 13, ROWS = 2 };
 
 static uint16_t ids[TOKENS];
 
-static Windows windows_of(Shard *shard)
+static Windows windows_of(Shard *shard, int64_t lanes)
 {
     Windows windows;
     uint64_t key = random_key(7, "text", 0, 0);
     for (uint64_t i = 0; i < TOKENS; i++)
         ids[i] = (uint16_t)random_below(key, 2 * i, 1 + random_below(key, 2 * i + 1, VOCABULARY));
     *shard = memory_shard(ids, TOKENS, VOCABULARY);
-    assert_done(windows_open(shard, LENGTH, 3, &windows));
+    if (lanes > 0)
+        assert_done(windows_open_lanes(shard, LENGTH, lanes, 3, &windows));
+    else
+        assert_done(windows_open(shard, LENGTH, 3, &windows));
     return windows;
 }
 
@@ -57,11 +60,10 @@ static void check_target(const Windows *windows, int64_t samples, const int32_t 
     assert_true(fabs(sum - 1) < 1e-12);
 }
 
-static void targets_are_those_of_the_definition(void **state)
+static void check_targets(int64_t lanes)
 {
-    (void)state;
     Shard shard;
-    Windows windows = windows_of(&shard);
+    Windows windows = windows_of(&shard, lanes);
     Smoothing *smoothing;
     assert_done(smoothing_open(&windows, VOCABULARY, ROWS, &smoothing));
     int64_t counted = 0, next[] = {0, 1, 2, 9, windows.count, 2 * windows.count};
@@ -81,6 +83,13 @@ static void targets_are_those_of_the_definition(void **state)
         assert_null(smoothing_targets(smoothing, text, ROWS, 0));
     }
     smoothing_close(smoothing);
+}
+
+static void targets_are_those_of_the_definition(void **state)
+{
+    (void)state;
+    check_targets(0);
+    check_targets(4);
     smoothing_close(NULL);
 }
 

@@ -21,15 +21,14 @@ static void gather_back(Backend *b, int64_t n, int64_t bag, int64_t v, int64_t d
             OUT(DTABLE)[ids[k] * d + j] += (WEIGHT ? IN(WEIGHT)[k] : 1) * IN(DY)[k / bag * d + j];
 }
 
-/* The share of id j in a soft target. */
-static double soft_share(const SoftTarget *soft, int64_t target, int64_t j)
+/* d -= the shares of a soft target's parts, times `factor` */
+static void subtract_parts(const SoftTarget *soft, double factor, Array D, int64_t first)
 {
-    double share = soft->own * (j == target);
     for (int k = 0; k < SOFT_PARTS; k++)
-        for (int64_t i = 0; i < soft->part[k].length; i++)
-            if (soft->part[k].pairs[2 * i] == j)
-                share += soft->part[k].factor * soft->part[k].pairs[2 * i + 1];
-    return share;
+        for (int64_t i = 0; i < soft->part[k].length; i++) {
+            const int32_t *pair = soft->part[k].pairs + 2 * i;
+            NUMBERS(D)[first + pair[0]] -= (real)(factor * soft->part[k].factor * pair[1]);
+        }
 }
 
 static void cross_entropy(Backend *b, int64_t n, int64_t v, Real *LOGITS, const int32_t *targets,
@@ -46,9 +45,11 @@ static void cross_entropy(Backend *b, int64_t n, int64_t v, Real *LOGITS, const 
         OUT(LOSS)[i] = target < 0 ? 0 : log(total) + top - x[target];
         if (factor == 0)
             continue;
-        for (int64_t j = 0; j < v; j++) {
-            real share = soft && target >= 0 ? (real)soft_share(&soft[i], target, j) : (real)(j == target);
-            NUMBERS(DLOGITS)[i * v + j] = target < 0 ? 0 : (exp(x[j] - top) / total - share) * (real)factor;
-        }
+        real own = soft ? (real)soft[i].own : 1;
+        for (int64_t j = 0; j < v; j++)
+            NUMBERS(DLOGITS)
+        [i * v + j] = target < 0 ? 0 : (exp(x[j] - top) / total - (j == target) * own) * (real)factor;
+        if (soft && target >= 0)
+            subtract_parts(&soft[i], factor, DLOGITS, i * v);
     }
 }
