@@ -22,12 +22,12 @@ static void gather_back(Backend *b, int64_t n, int64_t bag, int64_t v, int64_t d
 }
 
 /* d -= the shares of a soft target's parts, times `factor` */
-static void subtract_parts(const SoftTarget *soft, double factor, Array D, int64_t first)
+static void subtract_parts(const SoftTarget *soft, double factor, real *d)
 {
     for (int k = 0; k < SOFT_PARTS; k++)
         for (int64_t i = 0; i < soft->part[k].length; i++) {
             const int32_t *pair = soft->part[k].pairs + 2 * i;
-            NUMBERS(D)[first + pair[0]] -= (real)(factor * soft->part[k].factor * pair[1]);
+            d[pair[0]] -= (real)(factor * soft->part[k].factor * pair[1]);
         }
 }
 
@@ -45,11 +45,10 @@ static void cross_entropy(Backend *b, int64_t n, int64_t v, Real *LOGITS, const 
         OUT(LOSS)[i] = target < 0 ? 0 : log(total) + top - x[target];
         if (factor == 0)
             continue;
-        real own = soft ? (real)soft[i].own : 1;
+        real own = soft ? (real)soft[i].own : 1, *d = NUMBERS(DLOGITS) + i * v;
         for (int64_t j = 0; j < v; j++)
-            NUMBERS(DLOGITS)
-        [i * v + j] = target < 0 ? 0 : (exp(x[j] - top) / total - (j == target) * own) * (real)factor;
+            d[j] = target < 0 ? 0 : (exp(x[j] - top) / total - (j == target) * own) * (real)factor;
         if (soft && target >= 0)
-            subtract_parts(&soft[i], factor, DLOGITS, i * v);
+            subtract_parts(&soft[i], factor, d);
     }
 }
